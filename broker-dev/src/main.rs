@@ -1,0 +1,3 @@
+//! The `broker-dev` program.
+
+fn main() {}
