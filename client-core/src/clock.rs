@@ -174,6 +174,8 @@ impl VirtualClock {
     /// Returns when the clock shows the new time and every task woken on the way has begun to run.
     pub async fn advance(&self, duration: Duration) {
         let target = self.monotonic().saturating_add(duration);
+        // Tasks that were just spawned go to sleep first.
+        self.settle().await;
         loop {
             let more = self.step_towards(target);
             self.settle().await;
