@@ -46,6 +46,54 @@ pub fn frame(code: i32, opaque: i32, fields: &[(&str, &str)], body: &[u8]) -> Ve
         .concat()
 }
 
+/// A connection that carries one request at a time.
+#[derive(Debug)]
+pub struct Connection(TcpStream);
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn open(server: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&server, Duration::from_secs(3))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(Self(stream))
+    }
+
+    /// Sends a request and waits for the response.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn call(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+        self.exchange(&frame(code, 1, fields, body))
+    }
+
+    /// The same with a request that is encoded already.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn exchange(&mut self, request: &[u8]) -> io::Result<Answer> {
+        self.0.write_all(request)?;
+        let mut word = [0; 4];
+        self.0.read_exact(&mut word)?;
+        let mut rest = vec![0; u32::from_be_bytes(word) as usize];
+        self.0.read_exact(&mut rest)?;
+        let header_length = u32::from_be_bytes([0, rest[1], rest[2], rest[3]]) as usize;
+        let body = rest.split_off(4 + header_length);
+        let header: Value = serde_json::from_slice(&rest[4..])?;
+        let fields = header["extFields"].as_object().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(Answer {
+            code: header["code"].as_i64().unwrap(),
+            remark: text(&header["remark"]),
+            fields: fields.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+            body,
+        })
+    }
+}
+
 /// Sends one request on a connection of its own.
 ///
 /// # Errors
@@ -56,24 +104,7 @@ pub fn call(
     fields: &[(&str, &str)],
     body: &[u8],
 ) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(3))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.write_all(&frame(code, 1, fields, body))?;
-    let mut word = [0; 4];
-    stream.read_exact(&mut word)?;
-    let mut rest = vec![0; u32::from_be_bytes(word) as usize];
-    stream.read_exact(&mut rest)?;
-    let header_length = u32::from_be_bytes([0, rest[1], rest[2], rest[3]]) as usize;
-    let body = rest.split_off(4 + header_length);
-    let header: Value = serde_json::from_slice(&rest[4..])?;
-    let fields = header["extFields"].as_object().cloned().unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Ok(Answer {
-        code: header["code"].as_i64().unwrap(),
-        remark: text(&header["remark"]),
-        fields: fields.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
-        body,
-    })
+    Connection::open(server)?.call(code, fields, body)
 }
 
 /// Whether the name server has a route for the topic.

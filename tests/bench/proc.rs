@@ -1,0 +1,24 @@
+//! What the kernel knows of a process.
+
+use std::fs;
+
+/// User and system time so far, in seconds.
+pub(crate) fn cpu_seconds(pid: i32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name, in parentheses, may hold spaces; the times are the 12th and 13th fields after it.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: f64 = fields[11..13].iter().map(|field| field.parse::<f64>().unwrap()).sum();
+    ticks / rustix::param::clock_ticks_per_second() as f64
+}
+
+/// Resident memory that is not of files, MiB.
+pub(crate) fn anonymous_mib(pid: i32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+/// Waits until everything written so far is on the disk, so that no run pays for the one before.
+pub(crate) fn settle_disk() {
+    rustix::fs::sync();
+}
