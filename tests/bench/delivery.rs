@@ -14,8 +14,6 @@ use crate::load;
 use crate::report::{Report, Row};
 use crate::servers::{OURS, Servers, TOPIC};
 
-/// `PULL_MESSAGE`
-const PULL_MESSAGE: i32 = 11;
 const WHAT: &str = "send to delivery, 1 KiB, long poll";
 /// Between two messages: the consumer is back in its long poll by then.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -95,7 +93,7 @@ fn pull(
             ("subVersion", "0"),
             ("expressionType", "TAG"),
         ];
-        let answer = connection.call(PULL_MESSAGE, &fields, b"").unwrap();
+        let answer = connection.call(wire::code::PULL_MESSAGE, &fields, b"").unwrap();
         let now = clock.monotonic();
         if answer.code == 0 {
             let next: i64 = answer.fields["nextBeginOffset"].parse().unwrap();

@@ -14,8 +14,6 @@ use oxmq_tests::wire;
 
 use crate::latencies::Latencies;
 
-/// `SEND_MESSAGE_V2`
-pub(crate) const SEND_MESSAGE_V2: i32 = 310;
 /// Queues of the topic that is sent to.
 pub(crate) const QUEUES: u32 = 8;
 /// Added to slots, so that all request numbers are written with equally many digits.
@@ -51,21 +49,8 @@ impl Outcome {
 pub(crate) fn send_frame(topic: &str, queue: u32, opaque: i32, body_bytes: usize) -> Vec<u8> {
     let queue = queue.to_string();
     let properties = format!("UNIQ_KEY\u{1}7F0000010000{opaque:020}\u{2}WAIT\u{1}true\u{2}");
-    let fields = [
-        ("a", "bench-producers"),
-        ("b", topic),
-        ("c", "TBW102"),
-        ("d", "8"),
-        ("e", &queue),
-        ("f", "0"),
-        ("g", "1700000000000"),
-        ("h", "0"),
-        ("i", &properties),
-        ("j", "0"),
-        ("k", "false"),
-        ("m", "false"),
-    ];
-    wire::frame(SEND_MESSAGE_V2, opaque, &fields, &vec![b'x'; body_bytes])
+    let fields = wire::send_fields(topic, &queue, &properties);
+    wire::frame(wire::code::SEND_MESSAGE_V2, opaque, &fields, &vec![b'x'; body_bytes])
 }
 
 /// Sends for `time` and waits for the last answers.

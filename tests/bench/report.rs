@@ -119,7 +119,10 @@ impl Report {
 
 fn values(row: &Row) -> String {
     let values = row.values.iter();
-    let texts = values.map(|(name, value, unit)| format!("{name} {} {unit}", number(*value)));
+    let texts = values.map(|(name, value, unit)| match *unit {
+        "µs" if *value >= 1e3 => format!("{name} {} ms", number(value / 1e3)),
+        unit => format!("{name} {} {unit}", number(*value)),
+    });
     texts.collect::<Vec<_>>().join(" · ").trim_end().to_owned()
 }
 

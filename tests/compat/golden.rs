@@ -1,6 +1,7 @@
 //! The committed golden bytes are what Apache's classes write, today and for each release.
 //!
 //! `OXMQ_GOLDEN=write` writes them anew.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::path::Path;
 

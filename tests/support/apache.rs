@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub const BROKER_NAME: &str = "broker-a";
 
 /// How to start a cluster.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The store folder; by default a temporary one.
     pub store: Option<PathBuf>,
@@ -27,12 +27,6 @@ pub struct Options {
     pub settings: Vec<String>,
     /// Small heaps and a quick start for tests; ordinary ones to be measured.
     pub for_benchmark: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { store: None, settings: Vec::new(), for_benchmark: false }
-    }
 }
 
 /// A name server and one broker.

@@ -70,7 +70,7 @@ fn run(
     let output = java(release, &home, command, name_server, options).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let events: Vec<_> = text.lines().filter_map(parse).collect();
-    let complete = events.last().is_some_and(|event| event.kind() == "closed")
+    let complete = events.iter().any(|event| event.kind() == "closed")
         && events.iter().all(|event| event.kind() != "timeout");
     assert!(output.status.success() && complete, "{command} {options:?}: {}", both(&output));
     events.into_iter().filter(|event| event.kind() == wanted).collect()

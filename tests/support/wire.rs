@@ -10,6 +10,12 @@ use serde_json::{Value, json};
 
 /// Request codes that the helpers need.
 pub mod code {
+    /// `PULL_MESSAGE`
+    pub const PULL_MESSAGE: i32 = 11;
+    /// `UPDATE_CONSUMER_OFFSET`
+    pub const UPDATE_CONSUMER_OFFSET: i32 = 15;
+    /// `SEND_MESSAGE_V2`
+    pub const SEND_MESSAGE_V2: i32 = 310;
     /// `UPDATE_AND_CREATE_TOPIC`
     pub const UPDATE_AND_CREATE_TOPIC: i32 = 17;
     /// `GET_MAX_OFFSET`
@@ -145,6 +151,94 @@ pub fn committed(broker: SocketAddr, group: &str, topic: &str, queue: u32) -> Op
     ];
     let answer = call(broker, code::QUERY_CONSUMER_OFFSET, &fields, b"").unwrap();
     (answer.code == 0).then(|| answer.fields["offset"].parse().unwrap())
+}
+
+/// Commits a group's offset for a queue.
+///
+/// # Panics
+/// If the broker refuses.
+pub fn commit(broker: SocketAddr, group: &str, topic: &str, queue: u32, offset: i64) {
+    let (queue, offset) = (queue.to_string(), offset.to_string());
+    let fields = [
+        ("consumerGroup", group),
+        ("topic", topic),
+        ("queueId", queue.as_str()),
+        ("commitOffset", offset.as_str()),
+    ];
+    let answer = call(broker, code::UPDATE_CONSUMER_OFFSET, &fields, b"").unwrap();
+    assert_eq!(answer.code, 0, "committing: {}", answer.remark);
+}
+
+/// The fields of a send, by their short names.
+pub fn send_fields<'a>(
+    topic: &'a str,
+    queue: &'a str,
+    properties: &'a str,
+) -> [(&'static str, &'a str); 12] {
+    [
+        ("a", "wire-producers"),
+        ("b", topic),
+        ("c", "TBW102"),
+        ("d", "8"),
+        ("e", queue),
+        ("f", "0"),
+        ("g", "1700000000000"),
+        ("h", "0"),
+        ("i", properties),
+        ("j", "0"),
+        ("k", "false"),
+        ("m", "false"),
+    ]
+}
+
+/// Sends a message with a key and a tag and gives its offset in the queue.
+///
+/// # Panics
+/// If it was not stored.
+pub fn send(
+    connection: &mut Connection,
+    topic: &str,
+    queue: u32,
+    key: &str,
+    tag: &str,
+    body: &[u8],
+) -> i64 {
+    let queue = queue.to_string();
+    let properties = format!("KEYS\u{1}{key}\u{2}TAGS\u{1}{tag}\u{2}UNIQ_KEY\u{1}id-of-{key}\u{2}");
+    let fields = send_fields(topic, &queue, &properties);
+    let answer = connection.call(code::SEND_MESSAGE_V2, &fields, body).unwrap();
+    assert_eq!(answer.code, 0, "sending {key}: {}", answer.remark);
+    answer.fields["queueOffset"].parse().unwrap()
+}
+
+/// Pulls once, without waiting, with a filter on tags.
+///
+/// # Errors
+/// The connection's.
+pub fn pull(
+    connection: &mut Connection,
+    group: &str,
+    topic: &str,
+    queue: u32,
+    offset: i64,
+    tags: &str,
+) -> io::Result<Answer> {
+    let (queue, offset) = (queue.to_string(), offset.to_string());
+    let fields = [
+        ("consumerGroup", group),
+        ("topic", topic),
+        ("queueId", queue.as_str()),
+        ("queueOffset", offset.as_str()),
+        ("maxMsgNums", "32"),
+        // The request brings its subscription along.
+        ("sysFlag", "4"),
+        ("commitOffset", "0"),
+        ("suspendTimeoutMillis", "0"),
+        ("subscription", tags),
+        ("subVersion", "0"),
+        ("expressionType", "TAG"),
+    ];
+    connection.call(code::PULL_MESSAGE, &fields, b"")
 }
 
 /// How many messages a queue has had: the offset after its last one.

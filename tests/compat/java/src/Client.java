@@ -90,6 +90,8 @@ public final class Client {
             ? ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET : ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET);
         consumer.setPollNameServerInterval(1_000);
         consumer.setHeartbeatBrokerInterval(2_000);
+        // So that the offsets sent at the end count what the listener took last.
+        consumer.setAwaitTerminationMillisWhenShutdown(5_000);
         consumer.setConsumeThreadMin(2);
         consumer.setConsumeThreadMax(2);
         consumer.subscribe(option("topic", null), option("tags", "*"));

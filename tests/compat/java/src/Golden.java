@@ -107,8 +107,10 @@ public final class Golden {
         answer.setQueueId(2);
         answer.setQueueOffset(41L);
         response("send_message_answer", ResponseCode.SUCCESS, null, answer, null);
-        response("send_message_busy", ResponseCode.SYSTEM_BUSY, "[PCBUSY_CLEAN_QUEUE]broker busy, \"é\" \u4e2d\n",
+        response("send_message_busy", ResponseCode.SYSTEM_BUSY, "[PCBUSY_CLEAN_QUEUE]broker busy, \"\u00e9\" \u4e2d",
             null, null);
+        response("send_message_error_escaped", ResponseCode.SYSTEM_ERROR, "a line\n\tand another\u0001\\", null,
+            null);
         ConsumerSendMsgBackRequestHeader back = new ConsumerSendMsgBackRequestHeader();
         back.setOffset(1234L);
         back.setGroup("billing");
