@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::code::{LanguageCode, RequestCode, ResponseCode};
 use super::ext_fields::ExtFields;
 use super::header::Header;
-use super::{DecodeError, frame, header_binary, header_json};
+use super::{DecodeError, frame, header_binary, header_json, length};
 
 /// The release that we announce as a client: 5.1.4, the last one to which no broker sends GO_AWAY.
 ///
@@ -238,7 +238,7 @@ fn encode_head_with(
             return Err(DecodeError::TooLarge { what, length: length as u64, limit: limit as u64 });
         }
     }
-    let word = u32::from(encoding.to_wire()) << 24 | header_length as u32;
+    let word = u32::from(encoding.to_wire()) << 24 | length::as_u32(header_length);
     let prefix = (total as u64) << 32 | u64::from(word);
     if let Some(place) = out.get_mut(start..start + frame::PREFIX_BYTES) {
         place.copy_from_slice(&prefix.to_be_bytes());

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::DecodeError;
+use super::{DecodeError, length};
 
 /// The longest piece of a bad value that an error repeats, characters.
 const SHOWN_CHARACTERS: usize = 40;
@@ -134,9 +134,9 @@ impl ExtFields {
     }
 
     fn own(&mut self, text: &str) -> Span {
-        let start = self.owned.len() as u32;
+        let start = length::as_u32(self.owned.len());
         self.owned.push_str(text);
-        Span { start, length: text.len() as u32, is_owned: true }
+        Span { start, length: length::as_u32(text.len()), is_owned: true }
     }
 
     fn bytes(&self, span: Span) -> &[u8] {
@@ -153,7 +153,11 @@ impl ExtFields {
 
 impl Span {
     fn of_frame(range: std::ops::Range<usize>) -> Self {
-        Self { start: range.start as u32, length: range.len() as u32, is_owned: false }
+        Self {
+            start: length::as_u32(range.start),
+            length: length::as_u32(range.len()),
+            is_owned: false,
+        }
     }
 }
 

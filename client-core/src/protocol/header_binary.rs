@@ -18,10 +18,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::DecodeError;
 use super::code::LanguageCode;
 use super::command::{HeaderEncoding, RemotingCommand};
 use super::ext_fields::ExtFields;
+use super::{DecodeError, length};
 
 /// Whether this encoding can tell the code.
 pub(super) fn fits(code: i32) -> bool {
@@ -35,7 +35,7 @@ pub(super) fn encode(command: &RemotingCommand, out: &mut BytesMut) {
     out.put_i16(i16::try_from(command.version).unwrap_or(i16::MAX));
     out.put_i32(command.opaque);
     out.put_i32(command.flag);
-    out.put_u32(remark.len() as u32);
+    out.put_u32(length::as_u32(remark.len()));
     out.put_slice(remark.as_bytes());
     let length_at = out.len();
     out.put_u32(0);
@@ -43,10 +43,10 @@ pub(super) fn encode(command: &RemotingCommand, out: &mut BytesMut) {
         let Ok(name_length) = i16::try_from(name.len()) else { continue };
         out.put_i16(name_length);
         out.put_slice(name.as_bytes());
-        out.put_u32(value.len() as u32);
+        out.put_u32(length::as_u32(value.len()));
         out.put_slice(value.as_bytes());
     }
-    let length = (out.len() - length_at - 4) as u32;
+    let length = length::as_u32(out.len() - length_at - 4);
     if let Some(place) = out.get_mut(length_at..length_at + 4) {
         place.copy_from_slice(&length.to_be_bytes());
     }

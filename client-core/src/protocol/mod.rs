@@ -22,6 +22,7 @@ pub mod header;
 mod header_binary;
 mod header_json;
 pub mod json;
+mod length;
 pub mod message;
 pub mod names;
 

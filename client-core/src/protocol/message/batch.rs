@@ -13,7 +13,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::properties;
-use crate::protocol::DecodeError;
+use crate::protocol::{DecodeError, length};
 
 const FIXED_LENGTH: usize = 4 + 4 + 4 + 4 + 4 + 2;
 
@@ -54,7 +54,7 @@ pub fn encode(items: &[BatchItem]) -> Result<Bytes, DecodeError> {
         out.put_i32(size);
         out.put_u64(0);
         out.put_i32(item.flag);
-        out.put_u32(item.body.len() as u32);
+        out.put_u32(length::as_u32(item.body.len()));
         out.put_slice(&item.body);
         out.put_u16(properties_length);
         out.put_slice(item.properties.as_bytes());

@@ -25,7 +25,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{properties, sys_flag};
-use crate::protocol::DecodeError;
+use crate::protocol::{DecodeError, length};
 
 /// Magic of a record whose topic length is one byte.
 pub const MAGIC_V1: u32 = 0xDAA3_20A7;
@@ -187,13 +187,13 @@ impl<'a> Record<'a> {
         writer.put(&self.prepared_transaction_offset.to_be_bytes());
         writer.put(&body_length.to_be_bytes());
         writer.put(self.body);
-        let topic_length = (self.topic.len() as u16).to_be_bytes();
+        let topic_length = length::as_u16(self.topic.len()).to_be_bytes();
         writer.put(match version {
             RecordVersion::V1 => &topic_length[1..],
             RecordVersion::V2 => &topic_length,
         });
         writer.put(self.topic.as_bytes());
-        writer.put(&(self.properties.len() as u16).to_be_bytes());
+        writer.put(&length::as_u16(self.properties.len()).to_be_bytes());
         writer.put(self.properties.as_bytes());
         debug_assert!(writer.0.is_empty(), "the length and the fields disagree");
         Ok(length)
@@ -233,7 +233,7 @@ impl<'a> Record<'a> {
         let total = usize::try_from(total).ok().filter(|total| *total >= MIN_LENGTH);
         let Some(total) = total else { return Err(bad_length) };
         let Some(record) = bytes.get(..total) else { return Ok(None) };
-        let mut reader = Reader(&record[8..]);
+        let mut reader = Reader(record.get(position::BODY_CRC..).unwrap_or_default());
         let record = reader.record(version).ok_or(bad_length.clone())??;
         if reader.0.is_empty() { Ok(Some((record, total))) } else { Err(bad_length) }
     }
@@ -438,7 +438,7 @@ mod tests {
 
     fn hex(text: &str) -> Vec<u8> {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        let digit = |d: u8| (d as char).to_digit(16).unwrap() as u8;
+        let digit = |d: u8| u8::try_from((d as char).to_digit(16).unwrap()).unwrap();
         digits.chunks(2).map(|pair| digit(pair[0]) * 16 + digit(pair[1])).collect()
     }
 
