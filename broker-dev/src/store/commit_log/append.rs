@@ -1,0 +1,272 @@
+//! Writing: one lock, many records a turn, each encoded straight into its place.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+
+use oxmq::protocol::message::record::{BLANK_LENGTH, MAGIC_BLANK, Record, body_crc};
+use oxmq::protocol::message::sys_flag;
+
+use super::CommitLog;
+use crate::store::consume_queue::ConsumeQueue;
+use crate::store::error::StoreError;
+use crate::store::mapped_file::{MappedFile, MappedWriter};
+
+/// Bytes ahead of the end whose pages are brought in before they are needed, while the log grows.
+const TOUCH_AHEAD: usize = 4 << 20;
+
+/// A message to store.
+#[derive(Debug, Clone, Copy)]
+pub struct PutMessage<'a> {
+    /// The topic; a retry, delay or half topic where the broker decided so.
+    pub topic: &'a str,
+    /// Queue of that topic, 0 or more.
+    pub queue_id: i32,
+    /// The application's flag.
+    pub flag: i32,
+    /// Bits of [`sys_flag`]; those of the hosts' address families are set here.
+    pub sys_flag: i32,
+    /// When the producer made the message, ms since the Unix epoch.
+    pub born_timestamp: i64,
+    /// The producer's address.
+    pub born_host: SocketAddr,
+    /// The broker's own address.
+    pub store_host: SocketAddr,
+    /// How often the message was handed back.
+    pub reconsume_times: i32,
+    /// Commit-log offset of the half message that this one ends; 0 otherwise.
+    pub prepared_transaction_offset: i64,
+    /// The body as sent, perhaps compressed.
+    pub body: &'a [u8],
+    /// The encoded property string.
+    pub properties: &'a str,
+}
+
+/// Where a message was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Put {
+    /// Its place in its queue; 0 for half messages and roll-backs, which take none.
+    pub queue_offset: i64,
+    /// Its place in the commit log, bytes.
+    pub physical_offset: i64,
+    /// Bytes of its record.
+    pub length: u32,
+    /// When it was stored, ms since the Unix epoch.
+    pub store_timestamp: i64,
+}
+
+/// What is known of a message before the lock is taken.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) body_crc: u32,
+    pub(crate) length: u32,
+    /// The queue that it takes a place in.
+    pub(crate) queue: Option<Arc<ConsumeQueue>>,
+}
+
+impl PutMessage<'_> {
+    fn record(&self) -> Record<'_> {
+        Record {
+            body_crc: 0,
+            queue_id: self.queue_id,
+            flag: self.flag,
+            queue_offset: 0,
+            physical_offset: 0,
+            sys_flag: self.sys_flag,
+            born_timestamp: self.born_timestamp,
+            born_host: self.born_host,
+            store_timestamp: 0,
+            store_host: self.store_host,
+            reconsume_times: self.reconsume_times,
+            prepared_transaction_offset: self.prepared_transaction_offset,
+            body: self.body,
+            topic: self.topic,
+            properties: self.properties,
+        }
+    }
+
+    /// Bytes of the message's record.
+    pub(crate) fn encoded_length(&self) -> usize {
+        self.record().encoded_length()
+    }
+
+    /// The CRC of the message's body.
+    pub(crate) fn body_crc(&self) -> u32 {
+        body_crc(self.body)
+    }
+
+    /// Whether the message takes a place in a queue.
+    pub(crate) fn is_queued(&self) -> bool {
+        sys_flag::is_queued(self.sys_flag)
+    }
+}
+
+/// What the append lock guards.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    writer: MappedWriter,
+    /// Bytes of the current file whose pages were asked for.
+    touched: usize,
+    next_asked_for: bool,
+}
+
+/// What should be made ready off the lock.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// Pages to bring in.
+    pub(crate) pages: Option<(Arc<MappedFile>, Range<usize>)>,
+    /// Start of the file to make.
+    pub(crate) next_file: Option<i64>,
+}
+
+impl Wanted {
+    /// Whether there is nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pages.is_none() && self.next_file.is_none()
+    }
+}
+
+impl Appender {
+    pub(super) fn new(writer: MappedWriter) -> Self {
+        let touched = writer.published();
+        Self { writer, touched, next_asked_for: false }
+    }
+
+    /// What to prepare now that the log has grown; asks for each thing once.
+    fn wanted(&mut self) -> Wanted {
+        let (published, length) = (self.writer.published(), self.writer.file().length());
+        let mut wanted = Wanted::default();
+        if self.touched < length && published + TOUCH_AHEAD / 2 > self.touched {
+            let end = (published + TOUCH_AHEAD).min(length);
+            let pages = self.touched.max(published)..end;
+            wanted.pages = Some((Arc::clone(self.writer.file()), pages));
+            self.touched = end;
+        }
+        if !self.next_asked_for && published > length / 2 {
+            self.next_asked_for = true;
+            wanted.next_file = Some(self.writer.file().start() + length as i64);
+        }
+        wanted
+    }
+}
+
+impl CommitLog {
+    /// Appends the messages in one turn and adds their places to `out`. All or none of them.
+    ///
+    /// Returns the log's end after them, and what to prepare before the next turn. The clock is
+    /// read under the lock, so store times follow the log's order as far as the clock does.
+    ///
+    /// # Errors
+    /// `gate`'s, asked under the lock; or a file could not be made.
+    pub(crate) fn append(
+        &self,
+        messages: &[PutMessage<'_>],
+        prepared: &[Prepared],
+        now_ms: impl FnOnce() -> i64,
+        gate: impl FnOnce() -> Result<(), StoreError>,
+        out: &mut Vec<Put>,
+    ) -> Result<(i64, Wanted), StoreError> {
+        let mut appender = self.lock_appender();
+        gate()?;
+        let mut next_files = self.next_files(&appender.writer, prepared)?;
+        let store_timestamp = now_ms();
+        let mut at = 0;
+        for (message, known) in messages.iter().zip(prepared) {
+            let length = known.length as usize;
+            if !fits(appender.writer.spare().len() - at, length) {
+                let Some(next) = next_files.pop() else { break };
+                self.roll(&mut appender, at, next);
+                at = 0;
+            }
+            out.push(encode(&mut appender.writer, at, message, known, store_timestamp));
+            at += length;
+        }
+        let end = appender.writer.published() + at;
+        appender.writer.publish(end);
+        let end = appender.writer.file().start() + end as i64;
+        self.last_store_ms.store(store_timestamp, Ordering::Release);
+        self.end.store(end, Ordering::Release);
+        let wanted = appender.wanted();
+        Ok((end, wanted))
+    }
+
+    fn lock_appender(&self) -> MutexGuard<'_, Appender> {
+        self.appender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files that these messages need besides the current one, the first one last. They are
+    /// made before anything is written, so that a full disk leaves no half turn behind.
+    fn next_files(
+        &self,
+        current: &MappedWriter,
+        prepared: &[Prepared],
+    ) -> Result<Vec<MappedWriter>, StoreError> {
+        let mut room = current.file().length() - current.published();
+        let mut rolls: Vec<MappedWriter> = Vec::new();
+        let mut start = current.file().start();
+        for length in prepared.iter().map(|known| known.length as usize) {
+            if !fits(room, length) {
+                start += self.files.file_bytes() as i64;
+                match self.take_spare(start) {
+                    Ok(writer) => rolls.push(writer),
+                    Err(error) => {
+                        self.give_back(rolls);
+                        return Err(error);
+                    }
+                }
+                room = self.files.file_bytes();
+            }
+            room = room.saturating_sub(length);
+        }
+        rolls.reverse();
+        Ok(rolls)
+    }
+
+    /// Ends the current file, of which `at` more bytes are written, and goes on in the next.
+    fn roll(&self, appender: &mut Appender, at: usize, next: MappedWriter) {
+        let spare = appender.writer.spare();
+        let rest = spare.get_mut(at..).unwrap_or_default();
+        let remaining = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        if let Some(blank) = rest.first_chunk_mut::<BLANK_LENGTH>() {
+            let words = u64::from(remaining) << 32 | u64::from(MAGIC_BLANK);
+            *blank = words.to_be_bytes();
+        }
+        let length = appender.writer.file().length();
+        appender.writer.publish(length);
+        self.files.push(Arc::clone(next.file()));
+        *appender = Appender::new(next);
+    }
+}
+
+/// A record must leave room for the blank that ends the file.
+fn fits(room: usize, length: usize) -> bool {
+    length + BLANK_LENGTH <= room
+}
+
+fn encode(
+    writer: &mut MappedWriter,
+    at: usize,
+    message: &PutMessage<'_>,
+    known: &Prepared,
+    store_timestamp: i64,
+) -> Put {
+    // Only appends touch `assigned`, and they hold the lock.
+    let queue_offset =
+        known.queue.as_ref().map_or(0, |queue| queue.assigned().load(Ordering::Relaxed));
+    let physical_offset = writer.file().start() + (writer.published() + at) as i64;
+    let record = Record {
+        body_crc: known.body_crc,
+        queue_offset,
+        physical_offset,
+        store_timestamp,
+        ..message.record()
+    };
+    let encoded = record.encode(writer.spare().get_mut(at..).unwrap_or_default());
+    debug_assert_eq!(encoded, Ok(known.length as usize), "checked before the lock");
+    if let Some(queue) = &known.queue {
+        queue.assigned().store(queue_offset + 1, Ordering::Relaxed);
+    }
+    Put { queue_offset, physical_offset, length: known.length, store_timestamp }
+}

@@ -1,0 +1,137 @@
+//! The commit log: every message of every topic, one after another.
+//!
+//! Records stand as [`oxmq::protocol::message::record`] describes them. None spans two files: where
+//! one does not fit, eight bytes tell that the rest of the file is blank, and the next file begins.
+
+mod append;
+mod read;
+mod scan;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use append::Appender;
+pub(crate) use append::{Prepared, Wanted};
+pub use append::{Put, PutMessage};
+pub(crate) use read::Place;
+pub(crate) use scan::{Found, check, has_unwritten_sector, next_valid};
+
+use super::error::StoreError;
+use super::mapped_file::MappedWriter;
+use super::mapped_file_queue::{MappedFileQueue, Reservation};
+
+/// See the [module](self). Offsets are bytes from the start of the log.
+#[derive(Debug)]
+pub(crate) struct CommitLog {
+    files: MappedFileQueue,
+    appender: Mutex<Appender>,
+    spare: Mutex<Spare>,
+    end: AtomicI64,
+    last_store_ms: AtomicI64,
+}
+
+/// The next file, made ahead of need.
+#[derive(Debug)]
+struct Spare {
+    file: Option<MappedWriter>,
+    /// Start of the newest file made so far.
+    newest: i64,
+}
+
+impl CommitLog {
+    /// A log that goes on where `last` ends; `files` show all files, `last` included.
+    pub(crate) fn new(files: MappedFileQueue, last: MappedWriter, last_store_ms: i64) -> Self {
+        let newest = last.file().start();
+        let end = newest + last.published() as i64;
+        Self {
+            files,
+            appender: Mutex::new(Appender::new(last)),
+            spare: Mutex::new(Spare { file: None, newest }),
+            end: AtomicI64::new(end),
+            last_store_ms: AtomicI64::new(last_store_ms),
+        }
+    }
+
+    /// The files.
+    pub(crate) fn files(&self) -> &MappedFileQueue {
+        &self.files
+    }
+
+    /// Offset of the first byte there is.
+    pub(crate) fn min(&self) -> i64 {
+        self.files.first_offset().unwrap_or(0)
+    }
+
+    /// Offset after the last record.
+    pub(crate) fn end(&self) -> i64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Store time of a record at or before [`end`](Self::end), if read before it.
+    pub(crate) fn last_store_ms(&self) -> i64 {
+        self.last_store_ms.load(Ordering::Acquire)
+    }
+
+    fn lock_spare(&self) -> MutexGuard<'_, Spare> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the file that begins at `start`, unless it was made before. Whoever needs it meanwhile
+    /// waits for this call rather than making a second one.
+    pub(crate) fn make_spare(&self, start: i64) -> Result<(), StoreError> {
+        let mut spare = self.lock_spare();
+        if spare.file.is_none() && spare.newest < start {
+            spare.file = Some(self.files.create(start, Reservation::Whole)?);
+            spare.newest = start;
+        }
+        Ok(())
+    }
+
+    fn take_spare(&self, start: i64) -> Result<MappedWriter, StoreError> {
+        let mut spare = self.lock_spare();
+        if let Some(file) = spare.file.take_if(|file| file.file().start() == start) {
+            return Ok(file);
+        }
+        let file = self.files.create(start, Reservation::Whole)?;
+        spare.newest = spare.newest.max(start);
+        Ok(file)
+    }
+
+    /// Takes back files that were made for a turn that cannot be: the first one may be needed
+    /// soon, the others are removed.
+    fn give_back(&self, made: Vec<MappedWriter>) {
+        let mut spare = self.lock_spare();
+        for file in made {
+            let start = file.file().start();
+            if spare.file.is_none() {
+                (spare.newest, spare.file) = (start, Some(file));
+            } else if let Err(error) = self.files.remove(file.file().disk_file().path()) {
+                tracing::warn!(%error, "an unused file stays behind");
+            }
+        }
+    }
+
+    /// Removes the file made ahead, as Apache's broker does when it stops.
+    pub(crate) fn remove_spare(&self) -> Result<(), StoreError> {
+        match self.lock_spare().file.take() {
+            Some(spare) => self.files.remove(spare.file().disk_file().path()),
+            None => Ok(()),
+        }
+    }
+
+    /// Files that hold bytes of `from..to`.
+    pub(crate) fn files_between(
+        &self,
+        from: i64,
+        to: i64,
+    ) -> impl Iterator<Item = Arc<super::mapped_file::MappedFile>> {
+        let files = self.files.files();
+        let overlapping: Vec<_> = files
+            .iter()
+            .filter(|file| file.start() < to && file.start() + file.length() as i64 > from)
+            .cloned()
+            .collect();
+        overlapping.into_iter()
+    }
+}

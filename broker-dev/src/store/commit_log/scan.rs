@@ -1,0 +1,109 @@
+//! Looking at the log's bytes without trusting them.
+
+use std::ops::Range;
+
+use oxmq::protocol::message::record::{BLANK_LENGTH, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, Record};
+
+use crate::store::disk::Disk;
+use crate::store::error::{Context, StoreError};
+use crate::store::mapped_file::MappedWriter;
+
+/// What a disk writes at once, bytes.
+const SECTOR: usize = 512;
+/// Bytes looked at between two questions where the file has data at all.
+const WINDOW: usize = 1 << 20;
+/// Bytes of a record before its magic.
+const MAGIC_AT: usize = 4;
+
+/// What stands at a place of a commit-log file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found<'a> {
+    /// A whole record that is what and where it says, and its length.
+    Record(Record<'a>, usize),
+    /// The rest of the file is blank.
+    Blank,
+    /// Nothing was written here.
+    Unwritten,
+    /// Something else.
+    Damaged(String),
+}
+
+/// Judges the bytes at `at` of a file that begins at `start` in the log.
+pub(crate) fn check(bytes: &[u8], at: usize, start: i64) -> Found<'_> {
+    let rest = bytes.get(at..).unwrap_or_default();
+    if rest.is_empty() {
+        return Found::Blank;
+    }
+    let Some(head) = rest.first_chunk::<BLANK_LENGTH>() else {
+        return Found::Damaged("too few bytes before the end of the file".into());
+    };
+    let head = u64::from_be_bytes(*head);
+    if head == 0 {
+        return Found::Unwritten;
+    }
+    if head == (rest.len() as u64) << 32 | u64::from(MAGIC_BLANK) {
+        return Found::Blank;
+    }
+    let (record, length) = match Record::decode(rest) {
+        Ok(Some(decoded)) => decoded,
+        Ok(None) => return Found::Damaged("a record is longer than the file".into()),
+        Err(error) => return Found::Damaged(error.to_string()),
+    };
+    if record.physical_offset != start + at as i64 {
+        let reason = format!("a record says that it stands at {}", record.physical_offset);
+        return Found::Damaged(reason);
+    }
+    match record.verify_crc() {
+        Ok(()) => Found::Record(record, length),
+        Err(error) => Found::Damaged(error.to_string()),
+    }
+}
+
+/// The first place at or after `from` where a sound record or the file's blank begins.
+pub(crate) fn next_valid(
+    disk: &dyn Disk,
+    file: &MappedWriter,
+    from: usize,
+) -> Result<Option<usize>, StoreError> {
+    let (bytes, start) = (file.all(), file.file().start());
+    let disk_file = file.file().disk_file();
+    let mut at = from;
+    while at < bytes.len() {
+        let data = disk.next_data(disk_file, at as u64).context(disk_file.path(), "read")?;
+        let Some(data) = data.and_then(|data| usize::try_from(data).ok()) else { return Ok(None) };
+        // A record may begin in the last zero bytes before.
+        let begin = data.saturating_sub(MAGIC_AT).max(at);
+        let end = data.saturating_add(WINDOW).min(bytes.len());
+        let window = bytes.get(begin + MAGIC_AT..(end + MAGIC_AT).min(bytes.len()));
+        for candidate in candidates(window.unwrap_or_default()) {
+            let place = begin + candidate;
+            if matches!(check(bytes, place, start), Found::Record(..) | Found::Blank) {
+                return Ok(Some(place));
+            }
+        }
+        at = end;
+    }
+    Ok(None)
+}
+
+/// Positions in a window where one of the three magics begins.
+fn candidates(window: &[u8]) -> impl Iterator<Item = usize> {
+    let [first, ..] = MAGIC_V1.to_be_bytes();
+    let [blank, ..] = MAGIC_BLANK.to_be_bytes();
+    memchr::memchr2_iter(first, blank, window).filter(|at| {
+        let magic = window.get(*at..).and_then(<[u8]>::first_chunk).copied();
+        // At the window's end the rest of the magic is not in it: the check decides.
+        magic.is_none_or(|magic| {
+            matches!(u32::from_be_bytes(magic), MAGIC_V1 | MAGIC_V2 | MAGIC_BLANK)
+        })
+    })
+}
+
+/// Whether a whole sector of the range (widened to sectors) holds only zeros: a write that never
+/// reached the disk leaves such a one behind.
+pub(crate) fn has_unwritten_sector(bytes: &[u8], range: Range<usize>) -> bool {
+    let begin = range.start - range.start % SECTOR;
+    let end = range.end.next_multiple_of(SECTOR).min(bytes.len());
+    let sectors = bytes.get(begin..end).unwrap_or_default().chunks_exact(SECTOR);
+    sectors.into_iter().any(|sector| sector.iter().all(|byte| *byte == 0))
+}

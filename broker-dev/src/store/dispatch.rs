@@ -1,0 +1,203 @@
+//! From the log to what is derived from it: RocketMQ's "reput".
+//!
+//! It follows the append at once. Whoever made the log longer tries the dispatch lock; the holder
+//! dispatches up to the log's end, for itself and for all who came meanwhile. Nobody waits and
+//! nothing polls.
+//!
+//! No wake-up is lost: who finds the lock taken has published its records *before* it looked at
+//! the lock, and the holder looks at the log's end *after* it let the lock go. The fences put both
+//! in one order, so at least one of the two sees the other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering, fence};
+use std::sync::{Mutex, PoisonError, TryLockError};
+
+use oxmq::protocol::message::record::Record;
+
+use super::StoreEvents;
+use super::commit_log::CommitLog;
+use super::error::StoreError;
+
+/// Bytes of log dispatched between two looks at who is waiting.
+const TURN_BYTES: i64 = 1 << 20;
+/// Turns that a caller takes for others before it hands over.
+const TURNS_FOR_OTHERS: usize = 16;
+
+/// Messages that became readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrived {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Its queue.
+    pub queue_id: i32,
+    /// The queue's end after them.
+    pub max_offset: i64,
+    /// The tag code that they share, or for delayed ones the delivery time.
+    pub tags_code: i64,
+    /// Store time of the first of them, ms since the Unix epoch.
+    pub store_timestamp: i64,
+}
+
+/// Something that is derived from the log. The consume queues are; index files will be another.
+pub(crate) trait DispatchSink: std::fmt::Debug + Send + Sync {
+    /// Takes in one record; the same one may come again after a restart.
+    fn accept(
+        &self,
+        record: &Record<'_>,
+        length: u32,
+        arrived: &mut Vec<Arrived>,
+    ) -> Result<(), StoreError>;
+
+    /// Brings what was taken in so far to the disk.
+    fn sync(&self) -> Result<(), StoreError>;
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Dispatcher {
+    sinks: Vec<Arc<dyn DispatchSink>>,
+    turn: Mutex<Vec<Arrived>>,
+    position: AtomicI64,
+    last_store_ms: AtomicI64,
+    is_stalled: AtomicBool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) enum Run {
+    /// All is dispatched, or whoever has the lock will see to it.
+    Done,
+    /// More is there, and this caller has done its share.
+    HandOver,
+}
+
+impl Dispatcher {
+    /// A dispatcher that has done everything before `position`.
+    pub(crate) fn new(
+        sinks: Vec<Arc<dyn DispatchSink>>,
+        position: i64,
+        last_store_ms: i64,
+    ) -> Self {
+        Self {
+            sinks,
+            turn: Mutex::default(),
+            position: AtomicI64::new(position),
+            last_store_ms: AtomicI64::new(last_store_ms),
+            is_stalled: AtomicBool::new(false),
+        }
+    }
+
+    /// Offset before which everything is dispatched.
+    pub(crate) fn position(&self) -> i64 {
+        self.position.load(Ordering::Acquire)
+    }
+
+    /// Store time of a record before [`position`](Self::position), if read before it.
+    pub(crate) fn last_store_ms(&self) -> i64 {
+        self.last_store_ms.load(Ordering::Acquire)
+    }
+
+    /// Whether the last turn failed, so that records stand in the log that cannot be read yet.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.is_stalled.load(Ordering::Acquire)
+    }
+
+    /// Brings what the sinks took in to the disk.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.sinks.iter().try_for_each(|sink| sink.sync())
+    }
+
+    /// Dispatches up to `limit()`, unless somebody else is at it.
+    ///
+    /// # Errors
+    /// A sink's; the record is tried again by the next run.
+    pub(crate) fn run(
+        &self,
+        log: &CommitLog,
+        limit: impl Fn() -> i64,
+        events: &dyn StoreEvents,
+    ) -> Result<Run, StoreError> {
+        for _ in 0..TURNS_FOR_OTHERS {
+            fence(Ordering::SeqCst);
+            if self.position() >= limit() {
+                return Ok(Run::Done);
+            }
+            let mut arrived = match self.turn.try_lock() {
+                Ok(arrived) => arrived,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return Ok(Run::Done),
+            };
+            self.take_turn(log, limit(), &mut arrived, events)?;
+            drop(arrived);
+        }
+        fence(Ordering::SeqCst);
+        Ok(if self.position() >= limit() { Run::Done } else { Run::HandOver })
+    }
+
+    /// Waits for whoever is at it, then dispatches everything up to `limit`.
+    pub(crate) fn run_to_end(
+        &self,
+        log: &CommitLog,
+        limit: i64,
+        events: &dyn StoreEvents,
+    ) -> Result<(), StoreError> {
+        let mut arrived = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.position() < limit {
+            self.take_turn(log, limit, &mut arrived, events)?;
+        }
+        Ok(())
+    }
+
+    fn take_turn(
+        &self,
+        log: &CommitLog,
+        limit: i64,
+        arrived: &mut Vec<Arrived>,
+        events: &dyn StoreEvents,
+    ) -> Result<(), StoreError> {
+        let mut at = self.position();
+        let end = limit.min(at.saturating_add(TURN_BYTES));
+        let mut result = Ok(());
+        while at < end && result.is_ok() {
+            result = self.dispatch_file(log, &mut at, end, arrived);
+        }
+        self.position.store(at, Ordering::Release);
+        self.is_stalled.store(result.is_err(), Ordering::Release);
+        if !arrived.is_empty() {
+            events.dispatched(arrived);
+            arrived.clear();
+        }
+        result
+    }
+
+    /// Dispatches records of the file that holds `at`, and moves `at` past them.
+    fn dispatch_file(
+        &self,
+        log: &CommitLog,
+        at: &mut i64,
+        end: i64,
+        arrived: &mut Vec<Arrived>,
+    ) -> Result<(), StoreError> {
+        let Some((file, mut place)) = log.files().find(*at) else {
+            *at = end;
+            return Ok(());
+        };
+        let bytes = file.bytes();
+        while *at < end {
+            let rest = bytes.get(place..).unwrap_or_default();
+            let Ok(Some((record, length))) = Record::decode(rest) else {
+                // The blank at the file's end: what is published is sound up to it.
+                *at = file.start() + file.length() as i64;
+                return Ok(());
+            };
+            let record_length = u32::try_from(length).unwrap_or(u32::MAX);
+            for sink in &self.sinks {
+                sink.accept(&record, record_length, arrived)?;
+            }
+            self.last_store_ms.store(record.store_timestamp, Ordering::Release);
+            place += length;
+            *at += length as i64;
+        }
+        Ok(())
+    }
+}

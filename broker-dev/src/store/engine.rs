@@ -1,0 +1,271 @@
+//! The store as a whole: opening, closing, and what its threads share.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use oxmq::clock::SharedClock;
+
+use super::StoreEvents;
+use super::checkpoint::CheckpointFile;
+use super::commit_log::CommitLog;
+use super::consume_queue::QueueTable;
+use super::disk::{Disk, FolderLock, Open};
+use super::dispatch::{DispatchSink, Dispatcher, Run};
+use super::error::{Context, StoreError};
+use super::flush::{Poison, SyncOwner};
+use super::housekeeping::{Checkpointer, Preparer};
+use super::options::{FlushMode, StoreOptions};
+use super::recovery::{self, RecoveryReport};
+
+/// What all parts of an open store can reach.
+pub(crate) struct Shared {
+    pub(crate) options: StoreOptions,
+    pub(crate) clock: SharedClock,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) events: Arc<dyn StoreEvents>,
+    pub(crate) log: CommitLog,
+    pub(crate) table: Arc<QueueTable>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) sync: SyncOwner,
+    pub(crate) preparer: Preparer,
+    pub(crate) checkpointer: Checkpointer,
+    pub(crate) poison: Poison,
+    is_closed: AtomicBool,
+}
+
+impl Shared {
+    /// Fails once the store is closed or poisoned.
+    pub(crate) fn check_open(&self) -> Result<(), StoreError> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        self.poison.check()
+    }
+
+    /// Fails also while records stand in the log that cannot be dispatched: a producer must not
+    /// be told "stored" for ever more messages that no consumer will see.
+    pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
+        self.check_open()?;
+        if self.dispatcher.is_stalled() {
+            self.dispatcher.run(&self.log, || self.dispatch_limit(), &*self.events)?;
+        }
+        Ok(())
+    }
+
+    /// Up to where messages may become readable. With [`FlushMode::Sync`] only what is durable,
+    /// as with Apache's broker: nobody acts on a message that a power cut takes back.
+    fn dispatch_limit(&self) -> i64 {
+        match self.options.flush {
+            FlushMode::Async => self.log.end(),
+            FlushMode::Sync => self.sync.durable(),
+        }
+    }
+
+    /// Dispatches what there is, or leaves it to whoever is at it.
+    pub(crate) fn dispatch(&self) {
+        match self.dispatcher.run(&self.log, || self.dispatch_limit(), &*self.events) {
+            Ok(Run::Done) => {}
+            Ok(Run::HandOver) => self.preparer.dispatch(),
+            // Writes are refused until an attempt succeeds.
+            Err(error) => tracing::warn!(%error, "stored messages cannot be made readable yet"),
+        }
+    }
+
+    /// Ends writing after a failed sync; returns what writers get.
+    pub(crate) fn poison(&self, cause: &StoreError) -> StoreError {
+        let is_first = self.poison.error().is_none();
+        let error = self.poison.set(cause);
+        if is_first {
+            tracing::error!(%cause, "a sync failed: the store takes no more writes");
+            self.events.poisoned(&error);
+        }
+        error
+    }
+
+    fn abort_path(&self) -> PathBuf {
+        self.options.root.join("abort")
+    }
+}
+
+/// An open store. Dropping it without [`close`](Self::close) leaves the folder as a crash would.
+pub struct Store {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    report: RecoveryReport,
+    _lock: Box<dyn FolderLock>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("root", &self.shared.options.root).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens a store, or makes a new one: takes the folder's lock, and recovers what is there.
+    ///
+    /// The file sizes of an existing store overrule those of the options.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if another broker has the folder; [`StoreError::BadOptions`];
+    /// [`StoreError::Io`] and [`StoreError::Full`]. Damaged files are no error: see
+    /// [`recovery`](Self::recovery).
+    pub fn open(
+        mut options: StoreOptions,
+        clock: SharedClock,
+        disk: Arc<dyn Disk>,
+        events: Arc<dyn StoreEvents>,
+    ) -> Result<Arc<Self>, StoreError> {
+        options.check()?;
+        for dir in [&options.root, &options.commit_log_dir(), &options.consume_queue_dir()] {
+            disk.create_dir_all(dir).context(dir, "create")?;
+        }
+        let lock = lock_folder(&*disk, &options)?;
+        let is_clean = mark_running(&*disk, &options)?;
+        let (file, checkpoint) = CheckpointFile::open(Arc::clone(&disk), &options.root)?;
+        let recovered = recovery::recover(&mut options, &disk, checkpoint, is_clean)?;
+        let sinks: Vec<Arc<dyn DispatchSink>> = vec![Arc::clone(&recovered.table) as _];
+        let (end, last_ms) = (recovered.log.end(), recovered.log.last_store_ms());
+        let shared = Arc::new(Shared {
+            clock,
+            disk,
+            events,
+            log: recovered.log,
+            table: recovered.table,
+            dispatcher: Dispatcher::new(sinks, end, last_ms),
+            sync: SyncOwner::new(recovered.durable),
+            preparer: Preparer::default(),
+            checkpointer: Checkpointer::new(file, checkpoint),
+            poison: Poison::default(),
+            is_closed: AtomicBool::new(false),
+            options,
+        });
+        let threads = Mutex::new(start_threads(&shared)?);
+        // What a killed process left in the operating system's memory.
+        shared.sync.request(end);
+        Ok(Arc::new(Self { shared, threads, report: recovered.report, _lock: lock }))
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The options in force, file sizes as found in the folder.
+    pub fn options(&self) -> &StoreOptions {
+        &self.shared.options
+    }
+
+    /// What opening the store found and did.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// Asks for a sync up to an offset and returns; [`StoreEvents::durable`] tells when it is done.
+    pub fn request_sync(&self, end_offset: i64) {
+        self.shared.sync.request(end_offset);
+    }
+
+    /// Offset before which the commit log is on the disk.
+    pub fn durable_offset(&self) -> i64 {
+        self.shared.sync.durable()
+    }
+
+    /// Why the store takes no more writes, if a sync failed.
+    pub fn is_poisoned(&self) -> Option<StoreError> {
+        self.shared.poison.error()
+    }
+
+    /// Waits until everything stored so far is on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`], [`StoreError::Closed`].
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.shared.sync.sync_to(self.shared.log.end(), &self.shared.poison)
+    }
+
+    /// Brings everything to the disk and marks the folder as cleanly closed. Writes fail from now
+    /// on; a second call does nothing.
+    ///
+    /// # Errors
+    /// The first thing that failed; the folder then stays marked as not cleanly closed, and the
+    /// next open looks at it as after a crash.
+    pub fn close(&self) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        if shared.is_closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.stop_threads();
+        shared.sync.sync_once(shared)?;
+        shared.dispatcher.run_to_end(&shared.log, shared.log.end(), &*shared.events)?;
+        shared.checkpointer.write(shared)?;
+        shared.log.remove_spare()?;
+        let (abort, root) = (shared.abort_path(), &shared.options.root);
+        let log_dir = shared.log.files().dir();
+        shared.disk.sync_dir(log_dir).context(log_dir, "sync")?;
+        shared.disk.remove_file(&abort).context(&abort, "remove")?;
+        shared.disk.sync_dir(root).context(root, "sync")
+    }
+
+    fn stop_threads(&self) {
+        self.shared.sync.stop();
+        self.shared.preparer.stop();
+        self.shared.checkpointer.stop();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A callback may drop the last handle, and then runs on one of these threads.
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop_threads();
+    }
+}
+
+fn lock_folder(disk: &dyn Disk, options: &StoreOptions) -> Result<Box<dyn FolderLock>, StoreError> {
+    let path = options.root.join("lock");
+    match disk.lock(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(StoreError::Locked { folder: options.root.clone() })
+        }
+        locked => locked.context(&path, "lock"),
+    }
+}
+
+/// Writes `abort`, which a clean close removes; tells whether it was missing.
+fn mark_running(disk: &dyn Disk, options: &StoreOptions) -> Result<bool, StoreError> {
+    let path = options.root.join("abort");
+    let (file, is_clean) = match disk.open(&path, Open::New) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            (disk.open(&path, Open::Existing).context(&path, "open")?, false)
+        }
+        opened => (opened.context(&path, "create")?, true),
+    };
+    let process = std::process::id().to_string();
+    disk.set_length(&file, process.len() as u64).context(&path, "set the length of")?;
+    disk.write_at(&file, 0, process.as_bytes()).context(&path, "write")?;
+    disk.sync_dir(&options.root).context(&options.root, "sync")?;
+    Ok(is_clean)
+}
+
+fn start_threads(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, StoreError> {
+    let start = |name: &str, work: fn(&Shared)| {
+        let own = Arc::clone(shared);
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || work(&own))
+            .context(&shared.options.root, "start a thread for")
+    };
+    Ok(vec![
+        start("store-sync", |shared| shared.sync.run(shared))?,
+        start("store-prepare", |shared| shared.preparer.run(shared))?,
+        start("store-checkpoint", |shared| shared.checkpointer.run(shared))?,
+    ])
+}

@@ -1,0 +1,248 @@
+//! Bytes of a file, mapped: the store's only `unsafe`.
+//!
+//! A file is filled front to back by one [`MappedWriter`] and read by any number of holders of the
+//! [`MappedFile`]. What keeps them apart is one number, how many bytes are *published*: readers see
+//! only bytes before it, the writer changes only bytes from it on, and it never goes back.
+//!
+//! ```text
+//! 0 ───────────── published ───────────────────── length
+//! │  readers: &[u8]   │   the writer: &mut [u8]      │
+//! ```
+//!
+//! What is assumed of the outside world: nobody cuts the file shorter while it is mapped (a page
+//! past the end would kill the process), and nobody else writes to it; the folder's lock is there
+//! for that. Whoever writes has [reserved](super::disk::Disk::reserve) the blocks before.
+#![expect(unsafe_code, reason = "slices over mapped memory; see the module's words")]
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::disk::DiskFile;
+
+/// One mapped file, for readers.
+pub(crate) struct MappedFile {
+    start: i64,
+    map: MmapRaw,
+    published: AtomicUsize,
+    file: DiskFile,
+}
+
+/// The one writer of a mapped file. It cannot be cloned.
+#[derive(Debug)]
+pub(crate) struct MappedWriter {
+    file: Arc<MappedFile>,
+    reserved: usize,
+}
+
+impl fmt::Debug for MappedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MappedFile")
+            .field("path", &self.file.path())
+            .field("published", &self.published())
+            .finish_non_exhaustive()
+    }
+}
+
+impl MappedFile {
+    /// Maps the first `length` bytes of a file; nothing is published yet.
+    ///
+    /// `start` is the offset of its first byte among all files of its kind.
+    ///
+    /// # Errors
+    /// The file is shorter than `length`, or cannot be mapped.
+    pub(crate) fn map(file: DiskFile, start: i64, length: usize) -> io::Result<MappedWriter> {
+        if file.file().metadata()?.len() < length as u64 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "shorter than its mapping"));
+        }
+        let map = MmapOptions::new().len(length).map_raw(file.file())?;
+        let published = AtomicUsize::new(0);
+        Ok(MappedWriter { file: Arc::new(Self { start, map, published, file }), reserved: 0 })
+    }
+
+    /// Offset of the first byte among all files of this kind.
+    pub(crate) fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// Bytes mapped.
+    pub(crate) fn length(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Bytes that readers may see.
+    pub(crate) fn published(&self) -> usize {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// The file itself, for syncing and removing.
+    pub(crate) fn disk_file(&self) -> &DiskFile {
+        &self.file
+    }
+
+    /// The published bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping lives as long as `self`; bytes before `published` were written before
+        // the Release store that the Acquire load saw, and nobody writes them again.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.published()) }
+    }
+
+    /// Published bytes that keep the mapping alive, without a copy; `None` if they are not (all)
+    /// published.
+    pub(crate) fn slice(self: &Arc<Self>, range: Range<usize>) -> Option<Bytes> {
+        self.bytes().get(range.clone())?;
+        Some(Bytes::from_owner(Slice { file: Arc::clone(self), range }))
+    }
+
+    /// Has the kernel bring in pages for writing, so that the writer does not wait for them.
+    /// A kernel that cannot is no error: the writer then brings them in itself.
+    pub(crate) fn touch(&self, range: Range<usize>) {
+        let end = range.end.min(self.length());
+        #[cfg(target_os = "linux")]
+        if range.start < end {
+            let length = end - range.start;
+            if let Err(error) =
+                self.map.advise_range(memmap2::Advice::PopulateWrite, range.start, length)
+            {
+                tracing::debug!(%error, "pages not brought in ahead");
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = end;
+    }
+}
+
+impl MappedWriter {
+    /// What readers hold.
+    pub(crate) fn file(&self) -> &Arc<MappedFile> {
+        &self.file
+    }
+
+    /// Bytes published so far: where [`spare`](Self::spare) begins.
+    pub(crate) fn published(&self) -> usize {
+        self.file.published.load(Ordering::Relaxed)
+    }
+
+    /// All bytes, published or not.
+    pub(crate) fn all(&self) -> &[u8] {
+        // SAFETY: only `spare` gives out mutable bytes, and it borrows this writer, the only one,
+        // exclusively.
+        unsafe { std::slice::from_raw_parts(self.file.map.as_ptr(), self.file.length()) }
+    }
+
+    /// The bytes that are not published yet.
+    pub(crate) fn spare(&mut self) -> &mut [u8] {
+        let published = self.published();
+        // SAFETY: readers see only bytes before `published`, which only this writer moves; `&mut
+        // self` keeps `all` and other spares away. `published` is at most the length (`publish`).
+        unsafe {
+            std::slice::from_raw_parts_mut(
+                self.file.map.as_mut_ptr().add(published),
+                self.file.length() - published,
+            )
+        }
+    }
+
+    /// Shows readers the bytes before `end`. It never takes bytes back, and never goes past the
+    /// file's end.
+    pub(crate) fn publish(&mut self, end: usize) {
+        let end = end.clamp(self.published(), self.file.length());
+        self.file.published.store(end, Ordering::Release);
+    }
+
+    /// Bytes from the start whose blocks are known to be on the disk.
+    pub(crate) fn reserved(&self) -> usize {
+        self.reserved
+    }
+
+    /// Notes that the blocks of all bytes before `end` are there.
+    pub(crate) fn set_reserved(&mut self, end: usize) {
+        self.reserved = end;
+    }
+}
+
+/// Published bytes of a mapped file, as the owner behind [`Bytes`].
+struct Slice {
+    file: Arc<MappedFile>,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Slice {
+    fn as_ref(&self) -> &[u8] {
+        self.file.bytes().get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::{Disk, Open, RealDisk};
+
+    fn writer(length: usize) -> (tempfile::TempDir, MappedWriter) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk.open(&folder.path().join("f"), Open::New).unwrap();
+        RealDisk.set_length(&file, length as u64).unwrap();
+        let writer = MappedFile::map(file, 0, length).unwrap();
+        (folder, writer)
+    }
+
+    #[test]
+    fn readers_see_what_is_published_and_no_more() {
+        let (_folder, mut writer) = writer(100);
+        let file = Arc::clone(writer.file());
+        writer.spare()[..3].copy_from_slice(b"abc");
+        assert_eq!(file.bytes(), b"");
+        assert!(file.slice(0..3).is_none());
+        writer.publish(3);
+        assert_eq!(file.bytes(), b"abc");
+        writer.publish(1);
+        assert_eq!(writer.published(), 3);
+        writer.publish(1_000);
+        assert_eq!((file.published(), writer.spare().len()), (100, 0));
+    }
+
+    #[test]
+    fn a_slice_outlives_the_writer_and_the_file() {
+        let (folder, mut writer) = writer(10);
+        writer.spare()[..2].copy_from_slice(b"ok");
+        writer.publish(2);
+        let bytes = writer.file().slice(0..2).unwrap();
+        drop(writer);
+        drop(folder);
+        assert_eq!(&bytes[..], b"ok");
+    }
+
+    #[test]
+    fn a_file_shorter_than_its_mapping_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk.open(&folder.path().join("f"), Open::New).unwrap();
+        assert!(MappedFile::map(file, 0, 1).is_err());
+    }
+
+    #[test]
+    fn concurrent_readers_only_see_whole_appends() {
+        let (_folder, mut writer) = writer(8 * 10_000);
+        let file = Arc::clone(writer.file());
+        let reader = std::thread::spawn(move || {
+            loop {
+                let bytes = file.bytes();
+                for (n, word) in bytes.chunks(8).enumerate() {
+                    assert_eq!(word, (n as u64).to_be_bytes());
+                }
+                if bytes.len() == file.length() {
+                    break;
+                }
+            }
+        });
+        for n in 0..10_000usize {
+            writer.spare()[..8].copy_from_slice(&(n as u64).to_be_bytes());
+            writer.publish((n + 1) * 8);
+        }
+        reader.join().unwrap();
+    }
+}

@@ -1,0 +1,71 @@
+//! The storage engine: RocketMQ's files, byte for byte, behind a synchronous API.
+//!
+//! It knows nothing of requests and needs no runtime. The life of one write:
+//!
+//! ```text
+//! Store::put ── checks, CRC, queue handles ──► commit_log::append      one lock, many records
+//!                                                  │ publishes the new end
+//!            ┌─────────────────────────────────────┤
+//!            ▼                                     ▼
+//!        dispatch ──► consume_queue            flush (one thread) ──► Disk::sync_data
+//!            └─► StoreEvents::dispatched           └─► StoreEvents::durable
+//! ```
+//!
+//! and of one read: `Store::get` ── consume_queue ──► commit_log::read ──► [`bytes::Bytes`] over
+//! the mapped file, no copy.
+//!
+//! Opening: [`recovery`](RecoveryReport) finds the log's end, cuts what is torn, and makes the
+//! consume queues agree with it.
+
+mod checkpoint;
+mod commit_log;
+pub mod config_file;
+mod consume_queue;
+pub mod disk;
+mod dispatch;
+mod engine;
+mod error;
+mod flush;
+mod get;
+mod housekeeping;
+mod layout;
+mod mapped_file;
+mod mapped_file_queue;
+mod options;
+mod put;
+mod query;
+mod recovery;
+#[cfg(test)]
+mod tests;
+
+pub use commit_log::{Put, PutMessage};
+pub use dispatch::Arrived;
+pub use engine::Store;
+pub use error::StoreError;
+pub use get::{GetLimits, GetResult, GetStatus};
+pub use options::{FlushMode, StoreOptions};
+pub use put::PutTurn;
+pub use query::Boundary;
+pub use recovery::{Damage, RecoveryReport};
+
+/// What the store tells its owner. Calls come from inside the store: they must be short and may
+/// not wait for the store.
+pub trait StoreEvents: Send + Sync + 'static {
+    /// Messages became readable; once for each turn of the dispatch, in the log's order.
+    fn dispatched(&self, arrived: &[Arrived]) {
+        let _ = arrived;
+    }
+
+    /// Everything before `offset` in the commit log is on the disk.
+    fn durable(&self, offset: i64) {
+        let _ = offset;
+    }
+
+    /// A sync failed: what waits for durability waits in vain, and no more writes are taken.
+    fn poisoned(&self, error: &StoreError) {
+        let _ = error;
+    }
+}
+
+/// Listens to nothing.
+impl StoreEvents for () {}

@@ -1,0 +1,100 @@
+//! How a store is laid out and how careful it is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::consume_queue::UNIT_BYTES;
+use super::error::StoreError;
+
+/// When a message counts as stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FlushMode {
+    /// Once it is in the operating system's memory; the disk follows within
+    /// [`StoreOptions::flush_interval`]. A killed process loses nothing, a power cut the last
+    /// interval. RocketMQ: `ASYNC_FLUSH`.
+    #[default]
+    Async,
+    /// Once it is on the disk; one sync serves all that wait. RocketMQ: `SYNC_FLUSH`.
+    Sync,
+}
+
+/// Options of [`Store::open`](super::Store::open).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// The store's folder. Default `store`.
+    pub root: PathBuf,
+    /// The commit log's folder; default `commitlog` in the root.
+    pub commit_log_path: Option<PathBuf>,
+    /// Bytes of a commit-log file. Default 1 GiB, at most `i32::MAX`. The files of an existing
+    /// store overrule it. Each is taken from the disk whole, and one more ahead of need.
+    pub commit_log_file_bytes: u64,
+    /// Bytes of a consume-queue file, a multiple of 20. Default 6,000,000. The files of an
+    /// existing store overrule it. Blocks are taken as they are needed.
+    pub consume_queue_file_bytes: u64,
+    /// When a message counts as stored.
+    pub flush: FlushMode,
+    /// Longest time between two syncs of a log that grows, in [`FlushMode::Async`]. Default 500 ms.
+    pub flush_interval: Duration,
+    /// How long a caller should wait for durability before it answers "flush timed out"; the store
+    /// itself does not wait. Default 5 s.
+    pub sync_flush_timeout: Duration,
+    /// Time between two checkpoints of a store that changes: what a recovery after a crash has to
+    /// look at grows with it. Default 1 s.
+    pub checkpoint_interval: Duration,
+    /// Longest body, bytes. Default 4 MiB.
+    pub max_message_bytes: usize,
+    /// Delays of the levels 1, 2, … that a message's `DELAY` names, ms. Default: Apache's 18 from
+    /// one second to two hours.
+    pub delay_levels_ms: Vec<i64>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        const SECOND: i64 = 1_000;
+        const MINUTE: i64 = 60 * SECOND;
+        let mut delay_levels_ms = vec![SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND];
+        delay_levels_ms.extend((1..=10).map(|minutes| minutes * MINUTE));
+        delay_levels_ms.extend([20 * MINUTE, 30 * MINUTE, 60 * MINUTE, 120 * MINUTE]);
+        Self {
+            root: PathBuf::from("store"),
+            commit_log_path: None,
+            commit_log_file_bytes: 1 << 30,
+            consume_queue_file_bytes: 6_000_000,
+            flush: FlushMode::Async,
+            flush_interval: Duration::from_millis(500),
+            sync_flush_timeout: Duration::from_secs(5),
+            checkpoint_interval: Duration::from_secs(1),
+            max_message_bytes: 4 << 20,
+            delay_levels_ms,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// The commit log's folder.
+    pub fn commit_log_dir(&self) -> PathBuf {
+        self.commit_log_path.clone().unwrap_or_else(|| self.root.join("commitlog"))
+    }
+
+    /// The consume queues' folder.
+    pub fn consume_queue_dir(&self) -> PathBuf {
+        self.root.join("consumequeue")
+    }
+
+    /// Checks sizes before anything is opened.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let bad = |reason: String| Err(StoreError::BadOptions { reason });
+        let log = self.commit_log_file_bytes;
+        if log < 1024 || i32::try_from(log).is_err() {
+            return bad(format!(
+                "commit-log files of {log} bytes: 1024 to {} are possible",
+                i32::MAX
+            ));
+        }
+        let queue = self.consume_queue_file_bytes;
+        if queue == 0 || !queue.is_multiple_of(UNIT_BYTES as u64) || i32::try_from(queue).is_err() {
+            return bad(format!("consume-queue files of {queue} bytes: take a multiple of 20"));
+        }
+        Ok(())
+    }
+}

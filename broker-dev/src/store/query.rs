@@ -1,0 +1,111 @@
+//! Questions about offsets and times.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::consume_queue::ConsumeQueue;
+use super::engine::Store;
+
+/// Which message a time stands for, where none has exactly that time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Boundary {
+    /// The first message stored at or after it.
+    #[default]
+    Lower,
+    /// The last message stored at or before it.
+    Upper,
+}
+
+impl Store {
+    fn queue(&self, topic: &str, queue_id: i32) -> Option<Arc<ConsumeQueue>> {
+        self.shared().table.get(topic, queue_id)
+    }
+
+    /// Offset of a queue's first message; 0 for a queue that never had one.
+    pub fn min_offset(&self, topic: &str, queue_id: i32) -> i64 {
+        self.queue(topic, queue_id).map_or(0, |queue| queue.min())
+    }
+
+    /// Offset after a queue's last readable message.
+    pub fn max_offset(&self, topic: &str, queue_id: i32) -> i64 {
+        self.queue(topic, queue_id).map_or(0, |queue| queue.max())
+    }
+
+    /// All queues that have or had messages: topic and queue id, in no order.
+    pub fn queues(&self) -> Vec<(Arc<str>, i32)> {
+        let queues = self.shared().table.all();
+        queues.iter().map(|queue| (Arc::clone(queue.topic()), queue.queue_id())).collect()
+    }
+
+    /// When a message was stored, ms since the Unix epoch; `None` if it is not there.
+    pub fn store_time(&self, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
+        self.time_at(&*self.queue(topic, queue_id)?, offset)
+    }
+
+    /// When the first message of a queue was stored.
+    pub fn earliest_store_time(&self, topic: &str, queue_id: i32) -> Option<i64> {
+        let queue = self.queue(topic, queue_id)?;
+        self.time_at(&queue, queue.min())
+    }
+
+    /// The record that begins at an offset of the commit log; `None` if none does.
+    pub fn record_at(&self, physical_offset: i64) -> Option<Bytes> {
+        self.shared().log.record(physical_offset)
+    }
+
+    /// The commit log's first offset and its end, bytes.
+    pub fn commit_log_range(&self) -> (i64, i64) {
+        let log = &self.shared().log;
+        (log.min(), log.end())
+    }
+
+    /// Bytes of the log that are stored but not readable yet.
+    pub fn dispatch_behind_bytes(&self) -> i64 {
+        let shared = self.shared();
+        (shared.log.end() - shared.dispatcher.position()).max(0)
+    }
+
+    /// The offset that a time stands for, within the queue's first offset and its end.
+    ///
+    /// With [`Boundary::Lower`], later than all messages is the queue's end; with
+    /// [`Boundary::Upper`], earlier than all is the first offset.
+    ///
+    /// Source: RocketMQ 5.3.3 `ConsumeQueue.getOffsetInQueueByTime` with the clamp of
+    /// `ConsumeQueueStore`. Differs: where a record on the way cannot be read, Apache answers with
+    /// the first offset; here it counts as older than the time.
+    pub fn offset_by_time(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        timestamp: i64,
+        boundary: Boundary,
+    ) -> i64 {
+        let Some(queue) = self.queue(topic, queue_id) else { return 0 };
+        let (min, max) = (queue.min(), queue.max());
+        let first_where = |is_after: &dyn Fn(i64) -> bool| {
+            let (mut low, mut high) = (min, max);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if self.time_at(&queue, middle).is_some_and(is_after) {
+                    high = middle;
+                } else {
+                    low = middle + 1;
+                }
+            }
+            low
+        };
+        match boundary {
+            Boundary::Lower => first_where(&|time| time >= timestamp),
+            Boundary::Upper => (first_where(&|time| time > timestamp) - 1).max(min),
+        }
+    }
+
+    fn time_at(&self, queue: &ConsumeQueue, offset: i64) -> Option<i64> {
+        if !(queue.min()..queue.max()).contains(&offset) {
+            return None;
+        }
+        let unit = queue.unit(offset).filter(|unit| unit.is_record())?;
+        self.shared().log.store_time(unit.physical_offset, usize::try_from(unit.length).ok()?)
+    }
+}

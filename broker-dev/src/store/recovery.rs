@@ -1,0 +1,479 @@
+//! Opening a store: where the log ends, and queues that agree with it.
+//!
+//! 1. The newest log file that is surely older than what may be incomplete is the *start*: after a
+//!    clean close the last one with records, after a crash the last one whose first record is older
+//!    than the checkpoint, and without any consume queue the first one.
+//! 2. Consume queues keep their units for records before the start.
+//! 3. One pass over the log from the start on checks every record and puts its unit back.
+//! 4. The log is cut where the sound records end.
+//!
+//! A damaged place with sound records behind it is reported and skipped. One exception: after a
+//! crash, behind the checkpoint, a place with sectors of zeros is a write that a power cut took
+//! away; the log ends there, so that what is lost is always the end and never the middle.
+//!
+//! Every step can be repeated: nothing is changed that a second recovery would read differently.
+//!
+//! Differs: Apache stops at the first damaged record and drops everything behind it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use oxmq::protocol::message::record::{MIN_LENGTH, Record};
+use oxmq::protocol::message::sys_flag;
+
+use super::checkpoint::Checkpoint;
+use super::commit_log::{CommitLog, Found, check, has_unwritten_sector, next_valid};
+use super::consume_queue::{FoundQueue, QueueTable, Unit, find_queues, is_safe_topic};
+use super::disk::{Disk, Open};
+use super::error::{Context, StoreError};
+use super::layout;
+use super::mapped_file::MappedWriter;
+use super::mapped_file_queue::{self, MappedFileQueue, Reservation};
+use super::options::StoreOptions;
+
+/// Damaged places that are reported one by one; further ones are only counted.
+const MOST_REPORTED: usize = 1_000;
+
+/// A place of the commit log that holds no sound record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Byte offset in that file.
+    pub offset: u64,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+/// What opening a store found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// The store was closed cleanly before, or is new.
+    pub is_clean: bool,
+    /// Commit-log offset from which on records were checked.
+    pub start_offset: i64,
+    /// Commit-log offset where the log ends.
+    pub end_offset: i64,
+    /// Records checked.
+    pub records: u64,
+    /// Damaged places that were skipped, the first thousand.
+    pub damaged: Vec<Damage>,
+    /// How many there were in all.
+    pub damaged_count: u64,
+    /// The damaged end that was cut off.
+    pub torn_end: Option<Damage>,
+    /// The consume queues were rebuilt from the log's first record on.
+    pub rebuilt_queues: bool,
+}
+
+/// An opened log and its queues.
+pub(crate) struct Recovered {
+    pub(crate) log: CommitLog,
+    pub(crate) table: Arc<QueueTable>,
+    pub(crate) report: RecoveryReport,
+    /// Log offset before which everything is on the disk for certain.
+    pub(crate) durable: i64,
+}
+
+/// A place in the log: number of the file, byte in it.
+type Place = (usize, usize);
+
+/// How a pass over the log ended.
+enum Pass {
+    Done,
+    /// The queues lack units from before the start.
+    QueuesIncomplete,
+}
+
+struct Recovery<'a> {
+    disk: &'a Arc<dyn Disk>,
+    checkpoint: Checkpoint,
+    is_clean: bool,
+    files: Vec<MappedWriter>,
+    report: RecoveryReport,
+    end: Place,
+    last_store_ms: i64,
+}
+
+/// Opens log and queues and makes them agree.
+pub(crate) fn recover(
+    options: &mut StoreOptions,
+    disk: &Arc<dyn Disk>,
+    checkpoint: Checkpoint,
+    is_clean: bool,
+) -> Result<Recovered, StoreError> {
+    let log_queue = open_log_queue(options, disk)?;
+    let found_queues = find_queues(&**disk, &options.consume_queue_dir())?;
+    let lengths = found_queues.iter().flat_map(|queue| &queue.files).map(|file| file.length);
+    options.consume_queue_file_bytes =
+        layout::consume_queue_file_bytes(lengths, options.consume_queue_file_bytes);
+    let mut recovery = Recovery {
+        disk,
+        checkpoint,
+        is_clean,
+        files: open_log_files(&log_queue, disk)?,
+        report: RecoveryReport { is_clean, ..RecoveryReport::default() },
+        end: (0, 0),
+        last_store_ms: 0,
+    };
+    let table = recovery.run(options, found_queues)?;
+    recovery.finish(log_queue, table)
+}
+
+fn open_log_queue(
+    options: &mut StoreOptions,
+    disk: &Arc<dyn Disk>,
+) -> Result<MappedFileQueue, StoreError> {
+    let dir = options.commit_log_dir();
+    let found = mapped_file_queue::list(&**disk, &dir)?;
+    let lengths = found.iter().map(|file| file.length);
+    options.commit_log_file_bytes =
+        layout::commit_log_file_bytes(lengths, options.commit_log_file_bytes);
+    let file_bytes = usize::try_from(options.commit_log_file_bytes).unwrap_or(usize::MAX);
+    Ok(MappedFileQueue::new(dir, file_bytes, Arc::clone(disk)))
+}
+
+/// Maps the log's files. An empty last one is removed, one that was cut short gets its length back.
+fn open_log_files(
+    queue: &MappedFileQueue,
+    disk: &Arc<dyn Disk>,
+) -> Result<Vec<MappedWriter>, StoreError> {
+    let mut found = mapped_file_queue::list(&**disk, queue.dir())?;
+    while let Some(empty) = found.pop_if(|last| last.length == 0) {
+        queue.remove(&empty.path)?;
+    }
+    let full = queue.file_bytes() as u64;
+    let mut files = Vec::with_capacity(found.len());
+    for file in &found {
+        if file.length > full {
+            let reason = format!(
+                "{} has {} bytes, the other commit-log files {full}",
+                file.path.display(),
+                file.length
+            );
+            return Err(StoreError::BadOptions { reason });
+        }
+        if file.length < full {
+            let open = disk.open(&file.path, Open::Existing).context(&file.path, "open")?;
+            disk.set_length(&open, full).context(&file.path, "set the length of")?;
+        }
+        files.push(queue.open(file)?);
+    }
+    Ok(files)
+}
+
+impl Recovery<'_> {
+    /// Passes over the log until the queues agree with it: once, or twice if the queues turn out
+    /// to lack older units.
+    fn run(
+        &mut self,
+        options: &StoreOptions,
+        mut found: Vec<FoundQueue>,
+    ) -> Result<Arc<QueueTable>, StoreError> {
+        let mut start = self.start_file(&found);
+        loop {
+            let table = QueueTable::new(
+                options.consume_queue_dir(),
+                usize::try_from(options.consume_queue_file_bytes).unwrap_or(usize::MAX),
+                options.delay_levels_ms.clone(),
+                Arc::clone(self.disk),
+            );
+            let cut = self.files.get(start).map_or(0, |file| file.file().start());
+            for queue in &found {
+                let is_right = |offset, unit: &Unit| self.is_right(queue, offset, unit);
+                table.get_or_create(&queue.topic, queue.queue_id)?.load(
+                    &queue.files,
+                    cut,
+                    &is_right,
+                )?;
+            }
+            self.report = RecoveryReport {
+                is_clean: self.is_clean,
+                start_offset: cut,
+                rebuilt_queues: self.report.rebuilt_queues,
+                ..RecoveryReport::default()
+            };
+            match self.pass(start, &table)? {
+                Pass::Done => return Ok(Arc::new(table)),
+                Pass::QueuesIncomplete => {
+                    start = 0;
+                    self.report.rebuilt_queues = true;
+                    found = find_queues(&**self.disk, &options.consume_queue_dir())?;
+                }
+            }
+        }
+    }
+
+    /// Number of the file to start from.
+    fn start_file(&self, found: &[FoundQueue]) -> usize {
+        let newest_where = |is_old_enough: &dyn Fn(&Record<'_>) -> bool| {
+            let is_start = |file: &MappedWriter| match check(file.all(), 0, file.file().start()) {
+                Found::Record(record, _) => is_old_enough(&record),
+                _ => false,
+            };
+            self.files.iter().rposition(is_start).unwrap_or(0)
+        };
+        if found.is_empty() {
+            0
+        } else if self.is_clean {
+            newest_where(&|_| true)
+        } else {
+            let safe_before_ms = self.checkpoint.safe_before_ms();
+            newest_where(&|record| record.store_timestamp <= safe_before_ms)
+        }
+    }
+
+    fn bytes(&self, file: usize) -> &[u8] {
+        self.files.get(file).map_or(&[], MappedWriter::all)
+    }
+
+    fn start_of(&self, file: usize) -> i64 {
+        self.files.get(file).map_or(0, |file| file.file().start())
+    }
+
+    /// Whether a unit points at the record that has its place. Units of deleted records cannot be
+    /// asked.
+    fn is_right(&self, queue: &FoundQueue, offset: i64, unit: &Unit) -> bool {
+        if unit.length == i32::MAX || unit.physical_offset < self.start_of(0) {
+            return true;
+        }
+        let after = self.files.partition_point(|file| file.file().start() <= unit.physical_offset);
+        let Some(file) = after.checked_sub(1).and_then(|file| self.files.get(file)) else {
+            return false;
+        };
+        let at = usize::try_from(unit.physical_offset - file.file().start()).unwrap_or(usize::MAX);
+        match Record::decode(file.all().get(at..).unwrap_or_default()) {
+            Ok(Some((record, length))) => {
+                record.physical_offset == unit.physical_offset
+                    && i32::try_from(length) == Ok(unit.length)
+                    && record.queue_offset == offset
+                    && record.queue_id == queue.queue_id
+                    && *record.topic == *queue.topic
+            }
+            _ => false,
+        }
+    }
+
+    /// Checks every record from a file on and puts its unit back.
+    fn pass(&mut self, start: usize, table: &QueueTable) -> Result<Pass, StoreError> {
+        let mut place = (start, 0);
+        let mut is_damaged = false;
+        self.last_store_ms = 0;
+        while place.0 < self.files.len() {
+            let (file, at) = place;
+            let reason = match check(self.bytes(file), at, self.start_of(file)) {
+                Found::Blank => {
+                    place = (file + 1, 0);
+                    continue;
+                }
+                Found::Record(record, length) => match implausible(&record) {
+                    Some(reason) => Some(reason),
+                    None => {
+                        let may_lack = (start == 0, is_damaged);
+                        if !put_unit(table, &record, length, may_lack)? {
+                            return Ok(Pass::QueuesIncomplete);
+                        }
+                        let store_ms = record.store_timestamp;
+                        self.last_store_ms = store_ms;
+                        self.report.records += 1;
+                        place = (file, at + length);
+                        continue;
+                    }
+                },
+                Found::Unwritten => None,
+                Found::Damaged(reason) => Some(reason),
+            };
+            let next = match self.next_sound(file, at + 1)? {
+                Some(next) => self.first_record_ms(next)?.map(|store_ms| (next, store_ms)),
+                None => None,
+            };
+            let damage = |reason: Option<String>| Damage {
+                file: self.path(file),
+                offset: at as u64,
+                reason: reason.unwrap_or_else(|| "nothing was written here".into()),
+            };
+            match next {
+                Some((next, store_ms)) if !self.is_end(place, next, store_ms) => {
+                    let damage = damage(reason);
+                    tracing::warn!(file = %damage.file.display(), offset = damage.offset,
+                        reason = %damage.reason, "a damaged record is skipped");
+                    self.note(damage);
+                    is_damaged = true;
+                    place = next;
+                }
+                None if reason.is_none() => break,
+                _ => {
+                    self.report.torn_end = Some(damage(reason));
+                    break;
+                }
+            }
+        }
+        self.end = place;
+        // A checkpoint that is newer than the log cannot have chosen the start.
+        let is_lying =
+            !self.is_clean && self.checkpoint.safe_before_ms() > self.last_store_ms && start > 0;
+        Ok(if is_lying { Pass::QueuesIncomplete } else { Pass::Done })
+    }
+
+    fn path(&self, file: usize) -> PathBuf {
+        self.files
+            .get(file)
+            .map(|file| file.file().disk_file().path().to_path_buf())
+            .unwrap_or_default()
+    }
+
+    fn note(&mut self, damage: Damage) {
+        self.report.damaged_count += 1;
+        if self.report.damaged.len() < MOST_REPORTED {
+            self.report.damaged.push(damage);
+        }
+    }
+
+    /// The next place at or after the given one where a record or a blank is sound.
+    fn next_sound(&self, file: usize, at: usize) -> Result<Option<Place>, StoreError> {
+        let mut from = at;
+        for (number, writer) in self.files.iter().enumerate().skip(file) {
+            if let Some(at) = next_valid(&**self.disk, writer, from)? {
+                return Ok(Some((number, at)));
+            }
+            from = 0;
+        }
+        Ok(None)
+    }
+
+    /// Store time of the first record at or after a sound place.
+    fn first_record_ms(&self, mut place: Place) -> Result<Option<i64>, StoreError> {
+        loop {
+            match check(self.bytes(place.0), place.1, self.start_of(place.0)) {
+                Found::Record(record, _) => return Ok(Some(record.store_timestamp)),
+                _ => match self.next_sound(place.0 + 1, 0)? {
+                    Some(next) => place = next,
+                    None => return Ok(None),
+                },
+            }
+        }
+    }
+
+    /// Whether the log ends at a bad place although there are sound bytes, from `next` on, behind
+    /// it. `store_ms` is the store time of the first record there.
+    ///
+    /// Either that record is older than the last good one: then it was left behind by an earlier
+    /// cut of the log (Apache's broker does not clear what it cuts). Or the place looks like a
+    /// write that a power cut took away, and may be one.
+    fn is_end(&self, bad: Place, next: Place, store_ms: i64) -> bool {
+        if store_ms < self.last_store_ms {
+            return true;
+        }
+        if self.is_clean || store_ms <= self.checkpoint.log_ms {
+            return false;
+        }
+        let end = if next.0 == bad.0 { next.1 } else { self.bytes(bad.0).len() };
+        has_unwritten_sector(self.bytes(bad.0), bad.1..end)
+    }
+
+    /// Cuts the log at its end, and opens it for writing.
+    fn finish(
+        mut self,
+        queue: MappedFileQueue,
+        table: Arc<QueueTable>,
+    ) -> Result<Recovered, StoreError> {
+        let (last, at) = match self.end {
+            // Past a file that is full: its end.
+            (file, 0) if file > 0 => (file - 1, self.bytes(file - 1).len()),
+            end => end,
+        };
+        for file in self.files.split_off(self.files.len().min(last + 1)) {
+            queue.remove(file.file().disk_file().path())?;
+        }
+        let mut writer = match self.files.pop() {
+            Some(writer) => writer,
+            None => queue.create(0, Reservation::Whole)?,
+        };
+        self.disk.sync_dir(queue.dir()).context(queue.dir(), "sync")?;
+        for file in &mut self.files {
+            file.publish(file.all().len());
+            queue.push(Arc::clone(file.file()));
+        }
+        writer.publish(at);
+        self.clear_rest(&mut writer)?;
+        queue.push(Arc::clone(writer.file()));
+        let log = CommitLog::new(queue, writer, self.last_store_ms);
+        self.report.end_offset = log.end();
+        for queue in table.all() {
+            queue.finish_loading(log.min());
+        }
+        let durable = if self.is_clean { log.end() } else { self.report.start_offset };
+        Ok(Recovered { log, table, report: self.report, durable })
+    }
+
+    /// Makes sure that behind the log's end nothing is left that a later recovery could take for
+    /// a record, and that there is room on the disk.
+    fn clear_rest(&self, writer: &mut MappedWriter) -> Result<(), StoreError> {
+        let (end, length) = (writer.published(), writer.file().length());
+        let file = Arc::clone(writer.file());
+        let file = file.disk_file();
+        if has_data(&**self.disk, writer, end)? {
+            self.disk.zero(file, end as u64, length as u64).context(file.path(), "clear")?;
+            self.disk.sync_data(file).context(file.path(), "sync")?;
+        }
+        self.disk
+            .reserve(file, end as u64, length as u64)
+            .context(file.path(), "reserve blocks for")?;
+        writer.set_reserved(length);
+        Ok(())
+    }
+}
+
+/// Whether a byte other than zero stands at or after `from`.
+fn has_data(disk: &dyn Disk, writer: &MappedWriter, from: usize) -> Result<bool, StoreError> {
+    const WINDOW: usize = 1 << 20;
+    let file = writer.file().disk_file();
+    let mut at = from;
+    while at < writer.all().len() {
+        let data = disk.next_data(file, at as u64).context(file.path(), "read")?;
+        let Some(data) = data.and_then(|data| usize::try_from(data).ok()) else { return Ok(false) };
+        let end = data.saturating_add(WINDOW).min(writer.all().len());
+        let window = writer.all().get(data.max(at)..end).unwrap_or_default();
+        if window.iter().any(|byte| *byte != 0) {
+            return Ok(true);
+        }
+        at = end;
+    }
+    Ok(false)
+}
+
+/// Why a sound record cannot be one that this log was given.
+fn implausible(record: &Record<'_>) -> Option<String> {
+    if !is_safe_topic(record.topic) || record.queue_id < 0 {
+        let topic = record.topic.escape_debug();
+        return Some(format!("a record of `{topic}` queue {} has no place", record.queue_id));
+    }
+    // Every message before it in its queue took room in the log.
+    let is_possible = record.queue_offset >= 0
+        && record.queue_offset <= record.physical_offset / MIN_LENGTH as i64;
+    let is_queued = sys_flag::is_queued(record.sys_flag);
+    (is_queued && !is_possible)
+        .then(|| format!("a record says that it is message {} of its queue", record.queue_offset))
+}
+
+/// Puts a record's unit into its queue; `false` if units before it are missing and must not be.
+///
+/// They may be missing if the pass began with the log's first record, or if damaged records were
+/// skipped and the queue has its older units.
+fn put_unit(
+    table: &QueueTable,
+    record: &Record<'_>,
+    length: usize,
+    (is_whole_log, is_damaged): (bool, bool),
+) -> Result<bool, StoreError> {
+    if !sys_flag::is_queued(record.sys_flag) {
+        return Ok(true);
+    }
+    let queue = table.get_or_create(record.topic, record.queue_id)?;
+    let may_lack = is_whole_log || (is_damaged && queue.max() > 0);
+    if record.queue_offset > queue.max() && !may_lack {
+        return Ok(false);
+    }
+    table.append(&queue, record, u32::try_from(length).unwrap_or(u32::MAX))?;
+    Ok(true)
+}
