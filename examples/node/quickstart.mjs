@@ -1,4 +1,5 @@
 // Sends one message and consumes it. Stands in the README as it is here.
+
 import { connect } from 'oxmq'
 
 const client = await connect(process.env.OXMQ_NAME_SERVER ?? '127.0.0.1:9876')

@@ -24,9 +24,8 @@ pub struct Event {
 /// # Errors
 /// The file cannot be read, or holds no event.
 pub fn load(path: &Path) -> io::Result<Vec<Event>> {
-    let named = |error: io::Error| {
-        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-    };
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let text = fs::read_to_string(path).map_err(named)?;
     let events = match serde_json::from_str::<Collection>(&text) {
         Ok(collection) => collection.features.into_iter().map(of_feature).collect(),
@@ -105,7 +104,7 @@ fn of_lines(text: &str) -> Vec<Event> {
 /// every language.
 pub fn is_handed_back_once(id: &str) -> bool {
     let sum: u64 = id.bytes().fold(7, |sum, byte| (sum * 31 + u64::from(byte)) % 1_000_003);
-    sum % 50 == 0
+    sum.is_multiple_of(50)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! Sends one message and consumes it. Stands in the README as it is here.
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use oxmq::{Client, ConsumeFrom, Message};
 
@@ -12,7 +13,7 @@ async fn main() -> Result<(), oxmq::Error> {
     println!("stored as {}", producer.send(message).await?.message_id);
 
     let consumer = client.push_consumer("billing").subscribe("orders", "paid || refunded");
-    let mut consumer = consumer.consume_from(ConsumeFrom::First).stream().await?;
+    let consumer = consumer.consume_from(ConsumeFrom::First).stream().await?;
     if let Some(delivery) = consumer.next().await {
         println!("received {}", String::from_utf8_lossy(&delivery.body));
         delivery.ack().await?;

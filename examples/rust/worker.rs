@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Worker::Consume { name_server, topic, group, hand_back } => {
             let client = Client::builder(name_server).connect().await?;
             let consumer = client.push_consumer(group).subscribe(topic, "*");
-            let mut consumer = consumer.consume_from(ConsumeFrom::First).stream().await?;
+            let consumer = consumer.consume_from(ConsumeFrom::First).stream().await?;
             report(&Report::Ready);
             let mut stdin = tokio::io::stdin();
             let mut nothing = [0];
