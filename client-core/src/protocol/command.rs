@@ -195,11 +195,24 @@ impl RemotingCommand {
     /// # Errors
     /// [`DecodeError::TooLarge`] if the header or the frame do not fit; `out` is then unchanged.
     pub fn encode_head(&self, out: &mut BytesMut) -> Result<(), DecodeError> {
+        self.encode_head_for(self.body.len(), out)
+    }
+
+    /// Writes the same for a body of `body_length` bytes that follows from several places; `body`
+    /// is left out.
+    ///
+    /// # Errors
+    /// As [`encode_head`](Self::encode_head).
+    pub fn encode_head_for(
+        &self,
+        body_length: usize,
+        out: &mut BytesMut,
+    ) -> Result<(), DecodeError> {
         let encoding = match self.header_encoding {
             HeaderEncoding::Binary if header_binary::fits(self.code) => HeaderEncoding::Binary,
             _ => HeaderEncoding::Json,
         };
-        encode_head_with(out, encoding, self.body.len(), |out| match encoding {
+        encode_head_with(out, encoding, body_length, |out| match encoding {
             HeaderEncoding::Json => header_json::encode(self, out),
             HeaderEncoding::Binary => header_binary::encode(self, out),
         })
