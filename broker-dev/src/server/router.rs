@@ -1,0 +1,139 @@
+//! From request code to handler, for the broker's connections.
+
+use std::sync::Arc;
+
+use oxmq::protocol::code::RequestCode;
+use oxmq::protocol::command::RemotingCommand;
+
+use super::{Event, Handle, Outgoing, Peer, Session};
+use crate::core::Core;
+use crate::handler::flush_wait::FlushWait;
+use crate::handler::send::SendTurn;
+use crate::handler::send_back::send_back;
+use crate::handler::{Caller, client, cluster, group, lock, offset, pull, topic, view};
+use crate::reply::{ReplyTo, Served, not_supported};
+
+/// One connection to the broker.
+#[derive(Debug)]
+pub(crate) struct BrokerSession {
+    core: Arc<Core>,
+    caller: Caller,
+    /// Sends of the present turn.
+    sends: SendTurn,
+    /// Answers that wait for the disk.
+    flush_wait: FlushWait,
+    /// Pulls that wait for messages.
+    pulls: pull::Waiting,
+}
+
+impl BrokerSession {
+    pub(crate) fn new(core: Arc<Core>, peer: Peer, handle: Arc<Handle>) -> Self {
+        Self {
+            core,
+            caller: Caller { peer, handle },
+            sends: SendTurn::default(),
+            flush_wait: FlushWait::default(),
+            pulls: pull::Waiting::default(),
+        }
+    }
+
+    fn store_sends(&mut self, out: &mut Outgoing) {
+        self.sends.store(&self.core, &self.caller, &mut self.flush_wait, out);
+    }
+}
+
+impl Session for BrokerSession {
+    fn serve(&mut self, request: RemotingCommand, out: &mut Outgoing) {
+        if request.is_response() {
+            // The broker's own requests are notices that want no answer.
+            return;
+        }
+        match request.request_code() {
+            RequestCode::SEND_MESSAGE
+            | RequestCode::SEND_MESSAGE_V2
+            | RequestCode::SEND_BATCH_MESSAGE => return self.sends.push(request),
+            _ => self.store_sends(out),
+        }
+        let (core, caller) = (&*self.core, &self.caller);
+        match request.request_code() {
+            RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => {
+                self.pulls.serve(core, caller, &request, out);
+            }
+            RequestCode::CONSUMER_SEND_MSG_BACK => {
+                send_back(core, caller, &request, &mut self.flush_wait, out);
+            }
+            _ => {
+                let served = answer(core, caller, &request);
+                if !request.is_one_way() {
+                    out.command(&ReplyTo::new(&request).served(served));
+                }
+            }
+        }
+    }
+
+    fn end_turn(&mut self, out: &mut Outgoing) {
+        self.store_sends(out);
+    }
+
+    fn event(&mut self, event: Event, out: &mut Outgoing) {
+        match event {
+            Event::Pull(id) => self.pulls.resume(&self.core, &self.caller, id, out),
+            Event::Flushed => self.flush_wait.release(&self.core, &self.caller, out),
+            // The connection serves these itself.
+            Event::Push(_) | Event::Close => {}
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.flush_wait.has_room()
+    }
+
+    fn closed(&mut self) {
+        let (core, id) = (&self.core, self.caller.handle.id());
+        self.pulls.closed(core);
+        self.flush_wait.closed(core, &self.caller);
+        core.producers.closed(id);
+        core.consumers.closed(id).iter().for_each(|changed| core.notify(changed));
+    }
+}
+
+/// Requests that are answered at once.
+fn answer(core: &Core, caller: &Caller, request: &RemotingCommand) -> Served {
+    match request.request_code() {
+        RequestCode::HEART_BEAT => client::heartbeat(core, caller, request),
+        RequestCode::UNREGISTER_CLIENT => client::unregister(core, request),
+        RequestCode::GET_CONSUMER_LIST_BY_GROUP => client::consumer_list(core, request),
+        RequestCode::CHECK_CLIENT_CONFIG => client::check_client(request),
+        RequestCode::GET_CONSUMER_CONNECTION_LIST => client::consumer_connections(core, request),
+        RequestCode::GET_PRODUCER_CONNECTION_LIST => client::producer_connections(core, request),
+
+        RequestCode::QUERY_CONSUMER_OFFSET => offset::query(core, request),
+        RequestCode::UPDATE_CONSUMER_OFFSET => offset::update(core, request),
+        RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => offset::search(core, request),
+        RequestCode::GET_MAX_OFFSET => offset::max(core, request),
+        RequestCode::GET_MIN_OFFSET => offset::min(core, request),
+        RequestCode::GET_EARLIEST_MSG_STORETIME => offset::earliest(core, request),
+        RequestCode::GET_ALL_CONSUMER_OFFSET => Ok(offset::all(core)),
+
+        RequestCode::LOCK_BATCH_MQ => lock::lock(core, request),
+        RequestCode::UNLOCK_BATCH_MQ => lock::unlock(core, request),
+        RequestCode::VIEW_MESSAGE_BY_ID => view::view(core, request),
+
+        RequestCode::UPDATE_AND_CREATE_TOPIC => topic::create(core, request),
+        RequestCode::DELETE_TOPIC_IN_BROKER => topic::delete(core, request),
+        RequestCode::GET_TOPIC_CONFIG => topic::get(core, request),
+        RequestCode::GET_ALL_TOPIC_CONFIG => Ok(topic::all(core)),
+        RequestCode::GET_TOPIC_STATS_INFO => topic::stats(core, request),
+
+        RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => group::create(core, request),
+        RequestCode::DELETE_SUBSCRIPTIONGROUP => group::delete(core, request),
+        RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => group::get(core, request),
+        RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => Ok(group::all(core)),
+        RequestCode::GET_CONSUME_STATS => group::stats(core, request),
+
+        RequestCode::GET_BROKER_RUNTIME_INFO => Ok(cluster::runtime_info(core)),
+        RequestCode::GET_BROKER_CONFIG => Ok(cluster::config(core)),
+        RequestCode::GET_ALL_DELAY_OFFSET => Ok(cluster::delay_offsets(core)),
+        _ => Err(not_supported(request, "broker")),
+    }
+}
