@@ -1,0 +1,192 @@
+//! What all parts of a running broker share.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::BytesMut;
+use oxmq::clock::SharedClock;
+use oxmq::protocol::body::TopicConfig;
+use oxmq::protocol::code::RequestCode;
+use oxmq::protocol::command::RemotingCommand;
+use oxmq::protocol::header::ConsumerGroupRequestHeader;
+use oxmq::protocol::message::id::UniqueKeys;
+
+use crate::config::BrokerConfig;
+use crate::events::Events;
+use crate::group::Changed;
+use crate::group::consumers::Consumers;
+use crate::group::lock::QueueLocks;
+use crate::group::producers::Producers;
+use crate::handler::send::SendReplies;
+use crate::liveness::Liveness;
+use crate::meta::{Groups, Offsets, Topics};
+use crate::registration::Registrar;
+use crate::reply::Refusal;
+use crate::schedule::Schedule;
+use crate::server::{Connections, Event};
+use crate::store::{Put, PutMessage, Store, StoreError};
+
+/// A broker's parts, for its handlers and background tasks.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: BrokerConfig,
+    pub(crate) clock: SharedClock,
+    pub(crate) liveness: Liveness,
+    pub(crate) store: Arc<Store>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) topics: Topics,
+    pub(crate) groups: Groups,
+    pub(crate) offsets: Offsets,
+    pub(crate) consumers: Consumers,
+    pub(crate) producers: Producers,
+    pub(crate) locks: QueueLocks,
+    pub(crate) schedule: Schedule,
+    pub(crate) registrar: Registrar,
+    pub(crate) connections: Arc<Connections>,
+    /// The address that goes into records and message ids.
+    pub(crate) store_host: SocketAddr,
+    /// Makes the `UNIQ_KEY` of messages that come without one.
+    pub(crate) unique_keys: UniqueKeys,
+    /// The properties that every stored message gets, encoded.
+    pub(crate) own_properties: String,
+    /// Writes answers to sends.
+    pub(crate) send_replies: SendReplies,
+    /// When the broker was started, ms since the Unix epoch.
+    pub(crate) started_ms: i64,
+    /// Chooses queues in turn for sends that leave the choice to the broker.
+    next_queue: AtomicU32,
+    /// Where a topic's changes are made, so that its name server hears of them in order.
+    topic_changes: RwLock<()>,
+}
+
+/// What [`Core`] is made of.
+pub(crate) struct Parts {
+    pub(crate) config: BrokerConfig,
+    pub(crate) clock: SharedClock,
+    pub(crate) liveness: Liveness,
+    pub(crate) store: Arc<Store>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) topics: Topics,
+    pub(crate) groups: Groups,
+    pub(crate) offsets: Offsets,
+    pub(crate) schedule: Schedule,
+    pub(crate) registrar: Registrar,
+    pub(crate) store_host: SocketAddr,
+    pub(crate) entropy: [u32; 3],
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let BrokerConfig { region, trace_on, cluster, .. } = &parts.config;
+        Self {
+            own_properties: format!(
+                "MSG_REGION\u{1}{region}\u{2}TRACE_ON\u{1}{trace_on}\u{2}CLUSTER\u{1}{cluster}\u{2}"
+            ),
+            send_replies: SendReplies::new(region, *trace_on, parts.store_host),
+            started_ms: parts.clock.now_ms(),
+            config: parts.config,
+            clock: parts.clock,
+            liveness: parts.liveness,
+            store: parts.store,
+            events: parts.events,
+            topics: parts.topics,
+            groups: parts.groups,
+            offsets: parts.offsets,
+            consumers: Consumers::default(),
+            producers: Producers::default(),
+            locks: QueueLocks::default(),
+            schedule: parts.schedule,
+            registrar: parts.registrar,
+            connections: Arc::default(),
+            store_host: parts.store_host,
+            unique_keys: UniqueKeys::new(parts.entropy, 0),
+            next_queue: AtomicU32::new(0),
+            topic_changes: RwLock::new(()),
+        }
+    }
+
+    /// One of `queues` queues, each in its turn.
+    pub(crate) fn next_queue(&self, queues: i32) -> i32 {
+        let turn = self.next_queue.fetch_add(1, Ordering::Relaxed);
+        let queues = u32::try_from(queues).unwrap_or_default().max(1);
+        i32::try_from(turn % queues).unwrap_or_default()
+    }
+
+    /// Makes or changes a topic, and tells the name servers.
+    ///
+    /// # Errors
+    /// As [`Topics::put`].
+    pub(crate) fn put_topic(&self, topic: TopicConfig) -> Result<(), Refusal> {
+        let _in_order = self.topic_changes.write().unwrap_or_else(PoisonError::into_inner);
+        if self.topics.put(topic.clone(), self.clock.now_ms())? {
+            self.registrar.topic_changed(&topic);
+        }
+        Ok(())
+    }
+
+    /// Makes a topic unless it is there.
+    ///
+    /// # Errors
+    /// As [`Topics::put`].
+    pub(crate) fn ensure_topic(&self, name: &str, queues: i32, perm: i32) -> Result<(), Refusal> {
+        match self.topics.get(name) {
+            Some(_) => Ok(()),
+            None => self.put_topic(TopicConfig::new(name, queues, perm)),
+        }
+    }
+
+    /// Removes a topic with its offsets, and tells the name servers.
+    ///
+    /// # Errors
+    /// That cannot be saved.
+    pub(crate) fn remove_topic(&self, name: &str) -> Result<(), StoreError> {
+        let _in_order = self.topic_changes.write().unwrap_or_else(PoisonError::into_inner);
+        if self.topics.remove(name, self.clock.now_ms())? {
+            self.offsets.remove_topic(name);
+            self.registrar.topic_removed(name);
+        }
+        Ok(())
+    }
+
+    /// Stores one message of the broker's own making; returns the end of the log after it.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub(crate) fn put_one(&self, message: PutMessage<'_>) -> Result<(Put, i64), StoreError> {
+        let mut puts = Vec::with_capacity(1);
+        let turn = self.store.put(&[message], &mut puts)?;
+        puts.pop().map(|put| (put, turn.end_offset)).ok_or(StoreError::Closed)
+    }
+
+    /// Tells the members of a group that it has changed.
+    pub(crate) fn notify(&self, changed: &Changed) {
+        let is_wanted = self
+            .groups
+            .get(&changed.group)
+            .is_none_or(|group| group.notify_consumer_ids_changed_enable);
+        if !is_wanted {
+            return;
+        }
+        let header = ConsumerGroupRequestHeader { consumer_group: changed.group.clone() };
+        let notice = RemotingCommand::one_way(RequestCode::NOTIFY_CONSUMER_IDS_CHANGED, &header);
+        let mut frame = BytesMut::new();
+        if notice.encode(&mut frame).is_ok() {
+            let frame = frame.freeze();
+            for member in &changed.members {
+                self.connections.tell(*member, Event::Push(frame.clone()));
+            }
+        }
+    }
+
+    /// Drops clients that were silent for too long, and connections that stand still.
+    pub(crate) fn expire_clients(&self) {
+        let now = self.liveness.now();
+        let (changed, silent) = self.consumers.expire(now);
+        for connection in silent.into_iter().chain(self.producers.expire(now)) {
+            self.connections.tell(connection, Event::Close);
+        }
+        changed.iter().for_each(|changed| self.notify(changed));
+        self.connections.close_idle(now);
+    }
+}

@@ -1,0 +1,312 @@
+//! Pulls: codes 11 and 361.
+//!
+//! A pull that finds nothing new waits, if it asks to, until a message comes or its time is up; then
+//! it is done once more.
+//!
+//! Source: RocketMQ 5.3.3 `broker/processor/PullMessageProcessor`,
+//! `broker/longpolling/PullRequestHoldService`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use oxmq::protocol::body::{MessageModel, SubscriptionData, SubscriptionGroupConfig, perm};
+use oxmq::protocol::code::ResponseCode;
+use oxmq::protocol::command::RemotingCommand;
+use oxmq::protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader, pull_sys_flag};
+use oxmq::protocol::names;
+
+use super::{Caller, shown};
+use crate::alarm::Deadline;
+use crate::core::Core;
+use crate::events::Wake;
+use crate::group::consumers::filter_of;
+use crate::long_poll::{TagFilter, Ticket};
+use crate::meta::topics::no_topic;
+use crate::reply::{Refusal, ReplyTo};
+use crate::server::{Event, Outgoing};
+use crate::store::{GetLimits, GetResult, GetStatus};
+
+/// The most pulls of one connection that wait at a time; one more is answered at once.
+const MAX_WAITING: usize = 20_000;
+
+/// The longest that a pull waits, whatever it asks for.
+const MAX_SUSPEND: Duration = Duration::from_secs(300);
+
+/// How long a pull waits when long polling is off.
+const SHORT_POLL: Duration = Duration::from_secs(1);
+
+/// The pulls of one connection that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    next_id: u64,
+    pulls: HashMap<u64, Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    pull: Pull,
+    until: Duration,
+    ticket: Ticket,
+    deadline: Deadline,
+}
+
+/// A pull that was found to be in order.
+#[derive(Debug)]
+struct Pull {
+    to: ReplyTo,
+    topic: String,
+    topic_sys_flag: i32,
+    group_sys_flag: i32,
+    queue_id: i32,
+    offset: i64,
+    limits: GetLimits,
+    filter: TagFilter,
+    /// How long it may wait.
+    suspend: Option<Duration>,
+}
+
+impl Waiting {
+    /// Serves a new pull.
+    pub(crate) fn serve(
+        &mut self,
+        core: &Core,
+        caller: &Caller,
+        request: &RemotingCommand,
+        out: &mut Outgoing,
+    ) {
+        match check(core, request) {
+            Ok(pull) => {
+                let until = pull.suspend.map(|suspend| core.clock.monotonic() + suspend);
+                self.answer_or_wait(core, caller, pull, until, out);
+            }
+            Err(refusal) => out.command(&ReplyTo::new(request).served(Err(refusal))),
+        }
+    }
+
+    /// A pull may have something to answer, or its time is up.
+    pub(crate) fn resume(&mut self, core: &Core, caller: &Caller, id: u64, out: &mut Outgoing) {
+        let Some(held) = self.pulls.remove(&id) else { return };
+        core.events.long_poll.leave(&held.ticket);
+        core.events.alarm.cancel(held.deadline);
+        let is_over = held.until <= core.clock.monotonic();
+        let until = (!is_over).then_some(held.until);
+        self.answer_or_wait(core, caller, held.pull, until, out);
+    }
+
+    /// The connection is gone.
+    pub(crate) fn closed(&mut self, core: &Core) {
+        for (_, held) in self.pulls.drain() {
+            core.events.long_poll.leave(&held.ticket);
+            core.events.alarm.cancel(held.deadline);
+        }
+    }
+
+    fn answer_or_wait(
+        &mut self,
+        core: &Core,
+        caller: &Caller,
+        pull: Pull,
+        until: Option<Duration>,
+        out: &mut Outgoing,
+    ) {
+        let result = pull.read(core);
+        match until {
+            Some(until) if pull.code(result.status) == ResponseCode::PULL_NOT_FOUND => {
+                if let Some(pull) = self.wait(core, caller, pull, until) {
+                    pull.answer(result, out);
+                }
+            }
+            _ => pull.answer(result, out),
+        }
+    }
+
+    /// Has a pull wait; gives it back if too many do already.
+    fn wait(&mut self, core: &Core, caller: &Caller, pull: Pull, until: Duration) -> Option<Pull> {
+        if self.pulls.len() >= MAX_WAITING {
+            return Some(pull);
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let wake = || Wake { handle: Arc::clone(&caller.handle), event: Event::Pull(id) };
+        let filter = pull.filter.clone();
+        let (topic, queue_id, offset) = (&*pull.topic, pull.queue_id, pull.offset);
+        let waiting = core.events.long_poll.wait(topic, queue_id, offset, filter, wake());
+        let Some(ticket) = waiting else { return Some(pull) };
+        // A message that came before we were in the table has told nobody.
+        if core.store.max_offset(topic, queue_id) > offset {
+            caller.handle.tell(Event::Pull(id));
+        }
+        let deadline = core.events.alarm.set(until, wake());
+        self.pulls.insert(id, Held { pull, until, ticket, deadline });
+        None
+    }
+}
+
+impl Pull {
+    fn read(&self, core: &Core) -> GetResult {
+        let passes = |tags_code| self.filter.passes(tags_code);
+        core.store.get(&self.topic, self.queue_id, self.offset, self.limits, &passes)
+    }
+
+    fn code(&self, status: GetStatus) -> ResponseCode {
+        match status {
+            GetStatus::Found => ResponseCode::SUCCESS,
+            GetStatus::MessageWasRemoving | GetStatus::NoMatchedMessage => {
+                ResponseCode::PULL_RETRY_IMMEDIATELY
+            }
+            GetStatus::NoMatchedLogicQueue | GetStatus::NoMessageInQueue if self.offset != 0 => {
+                ResponseCode::PULL_OFFSET_MOVED
+            }
+            GetStatus::NoMatchedLogicQueue
+            | GetStatus::NoMessageInQueue
+            | GetStatus::OffsetFoundNull
+            | GetStatus::OffsetOverflowOne => ResponseCode::PULL_NOT_FOUND,
+            GetStatus::OffsetOverflowBadly | GetStatus::OffsetReset | GetStatus::OffsetTooSmall => {
+                ResponseCode::PULL_OFFSET_MOVED
+            }
+        }
+    }
+
+    fn answer(&self, result: GetResult, out: &mut Outgoing) {
+        let header = PullMessageResponseHeader {
+            suggest_which_broker_id: 0,
+            next_begin_offset: result.next_begin_offset,
+            min_offset: result.min_offset,
+            max_offset: result.max_offset,
+            offset_delta: None,
+            topic_sys_flag: Some(self.topic_sys_flag),
+            group_sys_flag: Some(self.group_sys_flag),
+            forbidden_type: None,
+        };
+        let code = self.code(result.status);
+        let response = self.to.response(code).with_header(&header);
+        let body: Vec<Bytes> =
+            if code == ResponseCode::SUCCESS { result.segments } else { Vec::new() };
+        out.command_with(&response.with_remark(result.status.name()), body);
+    }
+}
+
+fn check(core: &Core, request: &RemotingCommand) -> Result<Pull, Refusal> {
+    let header: PullMessageRequestHeader = request.header()?;
+    if core.config.broker_permission & perm::READ == 0 {
+        return Err(forbidden("nobody may read from this broker"));
+    }
+    let group = core.groups.get_or_create(&header.consumer_group, core.clock.now_ms())?;
+    if !group.consume_enable {
+        let remark = format!("the consumer group `{}` may not consume", header.consumer_group);
+        return Err(forbidden(remark));
+    }
+    let topic =
+        core.topics.get(&header.topic).ok_or_else(|| no_topic(&shown(&header.topic), ""))?;
+    if topic.perm & perm::READ == 0 {
+        return Err(forbidden(format!("nobody may read from the topic `{}`", header.topic)));
+    }
+    if !(0..topic.read_queue_nums).contains(&header.queue_id) {
+        let remark = format!(
+            "the topic `{}` has {} queues to read from: there is no queue {}",
+            header.topic, topic.read_queue_nums, header.queue_id
+        );
+        return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
+    }
+    let filter = filter(core, &header, &group)?;
+    commit(core, &header);
+    let is_suspended = header.sys_flag & pull_sys_flag::SUSPEND != 0;
+    Ok(Pull {
+        to: ReplyTo::new(request),
+        topic_sys_flag: topic.topic_sys_flag,
+        group_sys_flag: group.group_sys_flag,
+        queue_id: header.queue_id,
+        offset: header.queue_offset,
+        limits: limits(core, &header),
+        filter,
+        suspend: is_suspended.then(|| suspend(core, header.suspend_timeout_millis)),
+        topic: header.topic,
+    })
+}
+
+fn forbidden(remark: impl Into<Box<str>>) -> Refusal {
+    Refusal::new(ResponseCode::NO_PERMISSION, remark)
+}
+
+fn limits(core: &Core, header: &PullMessageRequestHeader) -> GetLimits {
+    let wanted = |wanted: Option<i32>, most: u32| {
+        let wanted = wanted.and_then(|wanted| usize::try_from(wanted).ok()).filter(|n| *n > 0);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        wanted.map_or(most, |wanted| wanted.min(most))
+    };
+    GetLimits {
+        max_messages: wanted(Some(header.max_msg_nums), core.config.max_pull_messages),
+        max_bytes: wanted(header.max_msg_bytes, core.config.max_pull_bytes),
+    }
+}
+
+fn suspend(core: &Core, wanted_ms: i64) -> Duration {
+    let wanted = Duration::from_millis(u64::try_from(wanted_ms).unwrap_or_default());
+    if core.config.long_polling { wanted.min(MAX_SUSPEND) } else { SHORT_POLL }
+}
+
+/// Stores the offset that came with the pull.
+fn commit(core: &Core, header: &PullMessageRequestHeader) {
+    if header.sys_flag & pull_sys_flag::COMMIT_OFFSET != 0 {
+        core.offsets.commit(
+            &header.consumer_group,
+            &header.topic,
+            header.queue_id,
+            header.commit_offset,
+        );
+    }
+}
+
+/// The filter: the one in the pull, or the one that the group's heartbeats told.
+fn filter(
+    core: &Core,
+    header: &PullMessageRequestHeader,
+    group: &SubscriptionGroupConfig,
+) -> Result<TagFilter, Refusal> {
+    if header.sys_flag & pull_sys_flag::CLASS_FILTER != 0 {
+        let remark = "class filters are not served: subscribe by tags";
+        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark));
+    }
+    if header.sys_flag & pull_sys_flag::SUBSCRIPTION != 0 {
+        check_expression_type(header.expression_type.as_deref())?;
+        let expression = header.subscription.as_deref().unwrap_or(SubscriptionData::ALL);
+        return Ok(filter_of(&SubscriptionData::by_tags("", expression, header.sub_version)));
+    }
+    let no_subscription = || {
+        let remark = format!(
+            "the consumer group `{}` has not told this broker that it subscribes to `{}`",
+            header.consumer_group, header.topic
+        );
+        Refusal::new(ResponseCode::SUBSCRIPTION_NOT_EXIST, remark)
+    };
+    let (subscription, model) = core
+        .consumers
+        .subscription(&header.consumer_group, &header.topic)
+        .ok_or_else(no_subscription)?;
+    if model == MessageModel::Broadcasting && !group.consume_broadcast_enable {
+        let remark = format!("the consumer group `{}` may not broadcast", header.consumer_group);
+        return Err(forbidden(remark));
+    }
+    let subscription = subscription.ok_or_else(no_subscription)?;
+    if subscription.data.sub_version < header.sub_version {
+        let remark = "the subscription in the pull is newer than the one in the last heartbeat";
+        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_NOT_LATEST, remark));
+    }
+    check_expression_type(Some(&subscription.data.expression_type))?;
+    // Retry topics hold messages that were subscribed to already.
+    let is_retry = header.topic.starts_with(names::RETRY_PREFIX);
+    Ok(if is_retry { TagFilter::All } else { subscription.filter.clone() })
+}
+
+/// Refuses what is not a filter by tags.
+pub(super) fn check_expression_type(expression_type: Option<&str>) -> Result<(), Refusal> {
+    match expression_type {
+        None | Some("" | SubscriptionData::TAG) => Ok(()),
+        Some(other) => Err(Refusal::new(
+            ResponseCode::SYSTEM_ERROR,
+            format!("filters of the type {:?} are not served: subscribe by tags", shown(other)),
+        )),
+    }
+}

@@ -1,0 +1,430 @@
+//! What a send must be like, and what becomes of it: the message that is stored.
+//!
+//! Source: RocketMQ 5.3.3 `broker/processor/{AbstractSendMessageProcessor, SendMessageProcessor}`,
+//! `broker/util/HookUtils`.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oxmq::protocol::body::{TopicConfig, perm};
+use oxmq::protocol::code::{RequestCode, ResponseCode};
+use oxmq::protocol::command::RemotingCommand;
+use oxmq::protocol::header::{SendFields, SendMessageRequestHeader};
+use oxmq::protocol::message::{batch, properties, sys_flag};
+use oxmq::protocol::names;
+
+use crate::core::Core;
+use crate::meta::groups::no_group;
+use crate::meta::topics::no_topic;
+use crate::reply::Refusal;
+
+/// From this release on a client's own limit of retries counts.
+const HONOURS_MAX_RETRIES: i32 = 121;
+
+/// A message as it will be stored.
+#[derive(Debug)]
+pub(super) struct Accepted<'a> {
+    pub(super) topic: Cow<'a, str>,
+    pub(super) queue_id: i32,
+    pub(super) flag: i32,
+    pub(super) sys_flag: i32,
+    pub(super) born_timestamp: i64,
+    pub(super) reconsume_times: i32,
+    pub(super) body: Bytes,
+    /// Where its property string stands in [`Check::texts`].
+    pub(super) properties: Range<usize>,
+}
+
+/// A request whose messages were accepted.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// Its messages among those of the turn.
+    pub(super) messages: Range<usize>,
+    /// The queue that the answer names.
+    pub(super) queue_id: i32,
+    /// Where its `UNIQ_KEY` stands in [`Check::texts`].
+    pub(super) unique_key: Range<usize>,
+    /// Whether the answer waits for the disk.
+    pub(super) waits_for_disk: bool,
+}
+
+/// The topic that this connection sent to last.
+#[derive(Debug, Default)]
+pub(crate) struct TopicCache(Option<(u64, Arc<TopicConfig>)>);
+
+/// The messages of one turn.
+#[derive(Debug)]
+pub(super) struct Check<'c, 'a> {
+    pub(super) core: &'c Core,
+    pub(super) cache: &'c mut TopicCache,
+    /// Property strings, one after the other.
+    pub(super) texts: &'c mut String,
+    pub(super) messages: Vec<Accepted<'a>>,
+}
+
+/// What stands in a property string that matters to a broker.
+#[derive(Debug, Default)]
+struct Noted<'a> {
+    unique_key: Option<&'a str>,
+    delay_level: i32,
+    does_not_wait: bool,
+    /// Properties that only the broker may set are there.
+    is_foreign: bool,
+    refused: Option<&'static str>,
+}
+
+impl<'a> Check<'_, 'a> {
+    /// Checks a send and adds its messages to the turn. If it is refused, nothing is added.
+    pub(super) fn admit(&mut self, request: &'a RemotingCommand) -> Result<Admitted, Refusal> {
+        let (messages, texts) = (self.messages.len(), self.texts.len());
+        self.admit_all(request).inspect_err(|_| {
+            self.messages.truncate(messages);
+            self.texts.truncate(texts);
+        })
+    }
+
+    fn admit_all(&mut self, request: &'a RemotingCommand) -> Result<Admitted, Refusal> {
+        let is_batch = request.request_code() == RequestCode::SEND_BATCH_MESSAGE;
+        let fields = match request.request_code() {
+            RequestCode::SEND_MESSAGE => SendFields::Full,
+            _ => SendFields::Letters,
+        };
+        let header = SendMessageRequestHeader::read(&request.ext_fields, fields)?;
+        let limit = self.core.config.max_message_bytes as usize;
+        check_sizes(request.body.len(), limit, header.properties)?;
+        let topic = self.topic(&header)?;
+        let queue_id = self.queue(&header, &topic)?;
+        if is_batch || header.batch {
+            return self.admit_batch(request, &header, queue_id);
+        }
+        let to_dead_letters = self.is_dead_letter(&header, request.version)?;
+        let mut target = Target {
+            topic: Cow::Borrowed(header.topic),
+            queue_id,
+            reconsume_times: header.reconsume_times,
+        };
+        if let Some(group) = to_dead_letters {
+            target.topic = Cow::Owned(self.dead_letter_topic(group)?);
+            target.queue_id = 0;
+        }
+        let part = Part {
+            flag: header.flag,
+            body: request.body.clone(),
+            properties: header.properties,
+            noted: note(header.properties),
+        };
+        let waits_for_disk = !part.noted.does_not_wait;
+        let may_delay = to_dead_letters.is_none();
+        let start = self.messages.len();
+        let unique_key = self.accept(&header, part, target, may_delay)?;
+        Ok(Admitted { messages: start..start + 1, queue_id, unique_key, waits_for_disk })
+    }
+
+    fn admit_batch(
+        &mut self,
+        request: &'a RemotingCommand,
+        header: &SendMessageRequestHeader<'a>,
+        queue_id: i32,
+    ) -> Result<Admitted, Refusal> {
+        if header.topic.starts_with(names::RETRY_PREFIX) {
+            return Err(illegal("a batch cannot be sent to a retry topic"));
+        }
+        let items = batch::decode(request.body.clone())?;
+        let start = self.messages.len();
+        let mut first_key = None;
+        for item in &items {
+            let part = Part {
+                flag: item.flag,
+                body: item.body.clone(),
+                properties: &item.properties,
+                noted: note(&item.properties),
+            };
+            let target =
+                Target { topic: Cow::Borrowed(header.topic), queue_id, reconsume_times: 0 };
+            let key = self.accept(header, part, target, false)?;
+            first_key.get_or_insert(key);
+        }
+        let unique_key = first_key.ok_or_else(|| illegal("the batch is empty"))?;
+        let waits_for_disk = !note(header.properties).does_not_wait;
+        Ok(Admitted { messages: start..self.messages.len(), queue_id, unique_key, waits_for_disk })
+    }
+
+    /// The topic, which is made if it is unknown and that is allowed.
+    fn topic(
+        &mut self,
+        header: &SendMessageRequestHeader<'_>,
+    ) -> Result<Arc<TopicConfig>, Refusal> {
+        let core = self.core;
+        let generation = core.topics.generation();
+        if let TopicCache(Some((at, topic))) = &self.cache
+            && *at == generation
+            && topic.topic_name == header.topic
+        {
+            return Ok(Arc::clone(topic));
+        }
+        names::check_topic(header.topic)?;
+        if names::check_sendable_topic(header.topic).is_err() {
+            let remark = format!("nobody may send to the system topic `{}`", header.topic);
+            return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+        }
+        let topic = match core.topics.get(header.topic) {
+            Some(topic) => topic,
+            None => make_topic(core, header)?,
+        };
+        if core.config.broker_permission & perm::WRITE == 0 || topic.perm & perm::WRITE == 0 {
+            let remark = format!("nobody may write to the topic `{}`", header.topic);
+            return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+        }
+        self.cache.0 = Some((generation, Arc::clone(&topic)));
+        Ok(topic)
+    }
+
+    fn queue(
+        &self,
+        header: &SendMessageRequestHeader<'_>,
+        topic: &TopicConfig,
+    ) -> Result<i32, Refusal> {
+        if header.queue_id < 0 {
+            return Ok(self.core.next_queue(topic.write_queue_nums));
+        }
+        let queues = topic.write_queue_nums.max(topic.read_queue_nums);
+        if header.queue_id >= queues {
+            let remark = format!(
+                "the topic `{}` has {queues} queues: there is no queue {}",
+                header.topic, header.queue_id
+            );
+            return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
+        }
+        Ok(header.queue_id)
+    }
+
+    /// The group whose dead letter this is, if it was handed back too often.
+    fn is_dead_letter(
+        &self,
+        header: &SendMessageRequestHeader<'a>,
+        version: i32,
+    ) -> Result<Option<&'a str>, Refusal> {
+        let Some(group) = header.topic.strip_prefix(names::RETRY_PREFIX) else { return Ok(None) };
+        let known = self.core.groups.get(group).ok_or_else(|| no_group(group))?;
+        let theirs = header.max_reconsume_times.filter(|_| version >= HONOURS_MAX_RETRIES);
+        let limit = theirs.unwrap_or(known.retry_max_times);
+        let is_orderly = self.core.locks.any(group, self.core.clock.monotonic());
+        let is_over =
+            header.reconsume_times > limit || (is_orderly && header.reconsume_times >= limit);
+        Ok(is_over.then_some(group))
+    }
+
+    fn dead_letter_topic(&self, group: &str) -> Result<String, Refusal> {
+        let topic = names::dlq_topic(group);
+        self.core.ensure_topic(&topic, 1, perm::READ | perm::WRITE)?;
+        Ok(topic)
+    }
+
+    /// Adds one message to the turn; returns where its `UNIQ_KEY` stands.
+    fn accept(
+        &mut self,
+        header: &SendMessageRequestHeader<'a>,
+        part: Part<'_>,
+        target: Target<'a>,
+        may_delay: bool,
+    ) -> Result<Range<usize>, Refusal> {
+        if let Some(what) = part.noted.refused {
+            return Err(illegal(what));
+        }
+        if part.body.is_empty() {
+            return Err(illegal("the message has no body"));
+        }
+        let is_delayed = may_delay && part.noted.delay_level > 0;
+        let start = self.texts.len();
+        copy_properties(self.texts, &part, is_delayed);
+        let unique_key = self.add_own(part.noted.unique_key);
+        let mut message = Accepted {
+            topic: target.topic,
+            queue_id: target.queue_id,
+            flag: part.flag,
+            sys_flag: header.sys_flag & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6),
+            born_timestamp: header.born_timestamp,
+            reconsume_times: target.reconsume_times,
+            body: part.body,
+            properties: 0..0,
+        };
+        if is_delayed {
+            self.delay(&mut message, part.noted.delay_level);
+        }
+        message.properties = start..self.texts.len();
+        let length = message.properties.len();
+        if length > properties::MAX_LENGTH {
+            let limit = properties::MAX_LENGTH;
+            return Err(illegal(format!(
+                "the properties are {length} bytes long with the broker's own; the limit is {limit}"
+            )));
+        }
+        self.messages.push(message);
+        Ok(unique_key)
+    }
+
+    /// Adds the properties that every stored message has; returns where its `UNIQ_KEY` stands.
+    fn add_own(&mut self, unique_key: Option<&str>) -> Range<usize> {
+        self.texts.push_str(&self.core.own_properties);
+        let made;
+        let key = match unique_key {
+            // It stands among those copied; a copy of its own is simpler to find again.
+            Some(key) => key,
+            None => {
+                made = self.core.unique_keys.next();
+                &made
+            }
+        };
+        self.texts.push_str(properties::name::UNIQ_KEY);
+        self.texts.push(char::from(properties::NAME_END));
+        let start = self.texts.len();
+        self.texts.push_str(key);
+        let end = self.texts.len();
+        self.texts.push(char::from(properties::VALUE_END));
+        start..end
+    }
+
+    /// Turns a message into one that is delivered later.
+    fn delay(&mut self, message: &mut Accepted<'a>, level: i32) {
+        use std::fmt::Write as _;
+        let level = level.min(self.core.config.delay_levels.max());
+        // Writing to a String does not fail.
+        let _ = write!(
+            self.texts,
+            "DELAY\u{1}{level}\u{2}REAL_TOPIC\u{1}{}\u{2}REAL_QID\u{1}{}\u{2}",
+            message.topic, message.queue_id
+        );
+        message.topic = Cow::Borrowed(names::SCHEDULE_TOPIC);
+        message.queue_id = level - 1;
+    }
+}
+
+/// Where a message goes.
+struct Target<'a> {
+    topic: Cow<'a, str>,
+    queue_id: i32,
+    reconsume_times: i32,
+}
+
+/// One message of a request.
+struct Part<'p> {
+    flag: i32,
+    body: Bytes,
+    properties: &'p str,
+    noted: Noted<'p>,
+}
+
+fn make_topic(
+    core: &Core,
+    header: &SendMessageRequestHeader<'_>,
+) -> Result<Arc<TopicConfig>, Refusal> {
+    let queues = header.default_topic_queue_nums;
+    let topic = core.topics.after_default(header.topic, header.default_topic, queues)?;
+    tracing::info!(
+        topic = header.topic,
+        queues = topic.write_queue_nums,
+        "topic created by a send"
+    );
+    core.put_topic(topic)?;
+    core.topics.get(header.topic).ok_or_else(|| no_topic(header.topic, ""))
+}
+
+fn check_sizes(body: usize, limit: usize, text: &str) -> Result<(), Refusal> {
+    if body > limit {
+        return Err(illegal(format!("the message is {body} bytes long; the limit is {limit}")));
+    }
+    if text.len() > properties::MAX_LENGTH {
+        let limit = properties::MAX_LENGTH;
+        return Err(illegal(format!(
+            "the properties are {} bytes long; the limit is {limit}",
+            text.len()
+        )));
+    }
+    Ok(())
+}
+
+fn illegal(remark: impl Into<Box<str>>) -> Refusal {
+    Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
+}
+
+/// Looks through a property string once.
+fn note(text: &str) -> Noted<'_> {
+    let mut noted = Noted::default();
+    for (name, value) in properties::iter(text) {
+        match name {
+            "UNIQ_KEY" => {
+                noted.unique_key = Some(value);
+                noted.is_foreign = true;
+            }
+            "WAIT" => noted.does_not_wait = value.eq_ignore_ascii_case("false"),
+            "DELAY" => noted.delay_level = value.parse().unwrap_or_default(),
+            "CLUSTER" | "MSG_REGION" | "TRACE_ON" | "POP_CK" => noted.is_foreign = true,
+            "TRAN_MSG" if value == "true" => {
+                noted.refused = Some("transaction messages are not served by this broker");
+            }
+            "TIMER_DELAY_SEC" | "TIMER_DELAY_MS" | "TIMER_DELIVER_MS" if noted.delay_level <= 0 => {
+                noted.refused =
+                    Some("timer messages are not served by this broker: use a delay level");
+            }
+            _ => {}
+        }
+    }
+    noted
+}
+
+/// Copies what the producer wrote, without what the broker writes itself.
+fn copy_properties(texts: &mut String, part: &Part<'_>, is_delayed: bool) {
+    if !part.noted.is_foreign && !is_delayed {
+        texts.push_str(part.properties);
+        if !part.properties.is_empty()
+            && !part.properties.ends_with(char::from(properties::VALUE_END))
+        {
+            texts.push(char::from(properties::VALUE_END));
+        }
+        return;
+    }
+    for (name, value) in properties::iter(part.properties) {
+        let is_ours = matches!(name, "UNIQ_KEY" | "CLUSTER" | "MSG_REGION" | "TRACE_ON" | "POP_CK");
+        if is_ours || (is_delayed && matches!(name, "DELAY" | "REAL_TOPIC" | "REAL_QID")) {
+            continue;
+        }
+        for piece in [name, "\u{1}", value, "\u{2}"] {
+            texts.push_str(piece);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copied(text: &str, is_delayed: bool) -> String {
+        let mut texts = String::new();
+        let part = Part { flag: 0, body: Bytes::new(), properties: text, noted: note(text) };
+        copy_properties(&mut texts, &part, is_delayed);
+        texts
+    }
+
+    #[test]
+    fn the_producers_properties_are_kept_and_the_brokers_own_are_not() {
+        assert_eq!(copied("a\u{1}b\u{2}c\u{1}d", false), "a\u{1}b\u{2}c\u{1}d\u{2}");
+        assert_eq!(
+            copied("a\u{1}b\u{2}POP_CK\u{1}x\u{2}UNIQ_KEY\u{1}k\u{2}", false),
+            "a\u{1}b\u{2}"
+        );
+        assert_eq!(copied("DELAY\u{1}3\u{2}a\u{1}b", true), "a\u{1}b\u{2}");
+        assert_eq!(copied("", false), "");
+    }
+
+    #[test]
+    fn what_a_message_asks_for_is_noted() {
+        let noted = note("UNIQ_KEY\u{1}k\u{2}WAIT\u{1}false\u{2}DELAY\u{1}4\u{2}");
+        assert_eq!((noted.unique_key, noted.delay_level), (Some("k"), 4));
+        assert!(noted.does_not_wait && noted.refused.is_none());
+        assert!(note("TRAN_MSG\u{1}true\u{2}").refused.is_some());
+        assert!(note("TIMER_DELAY_SEC\u{1}5\u{2}").refused.is_some());
+        assert!(note("DELAY\u{1}x\u{2}").delay_level == 0);
+    }
+}

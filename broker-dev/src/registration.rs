@@ -1,0 +1,193 @@
+//! How name servers learn of this broker: the one in this process by a call, others over the wire.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use oxmq::clock::{self, Clock};
+use oxmq::protocol::body::{Body, RegisterBrokerBody, TopicConfig, TopicConfigSerializeWrapper};
+use oxmq::protocol::code::{RequestCode, ResponseCode};
+use oxmq::protocol::command::RemotingCommand;
+use oxmq::protocol::frame::MAX_FRAME_BYTES;
+use oxmq::protocol::header::{BrokerRequestHeader, RegisterBrokerRequestHeader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::config::BrokerConfig;
+use crate::core::Core;
+use crate::name_server::{NameServer, Registration};
+
+/// How long a name server may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(24);
+
+/// Tells name servers of this broker and its topics.
+#[derive(Debug)]
+pub(crate) struct Registrar {
+    cluster: String,
+    broker_name: String,
+    broker_id: i64,
+    address: String,
+    /// The name server in this process.
+    here: Option<Arc<NameServer>>,
+    /// Counts changes that other name servers should hear of.
+    changed: watch::Sender<u64>,
+}
+
+impl Registrar {
+    /// For a broker that listens on `address`; `here` is the name server in the same process.
+    pub(crate) fn new(
+        config: &BrokerConfig,
+        address: SocketAddr,
+        here: Option<Arc<NameServer>>,
+    ) -> Self {
+        let address = match config.advertised_ip.as_str() {
+            "" => address.to_string(),
+            host => format!("{host}:{}", address.port()),
+        };
+        Self {
+            cluster: config.cluster.clone(),
+            broker_name: config.broker_name.clone(),
+            broker_id: i64::try_from(config.broker_id).unwrap_or(i64::MAX),
+            address,
+            here,
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// Registers with the name server in this process.
+    pub(crate) fn register_here(&self, topics: TopicConfigSerializeWrapper) {
+        let Some(here) = &self.here else { return };
+        let registration = Registration {
+            cluster: self.cluster.clone(),
+            broker_name: self.broker_name.clone(),
+            broker_id: self.broker_id,
+            address: self.address.clone(),
+            ha_address: None,
+            expiry: None,
+            enable_acting_master: false,
+            topics,
+            connection: None,
+        };
+        let now = here.now();
+        if let Err(error) = here.table().register(registration, now) {
+            tracing::error!(%error, "the name server in this process refuses the broker");
+        }
+    }
+
+    /// A topic is new or has changed.
+    pub(crate) fn topic_changed(&self, topic: &TopicConfig) {
+        if let Some(here) = &self.here {
+            here.table().put_topic(&self.broker_name, topic);
+        }
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    /// A topic is gone.
+    pub(crate) fn topic_removed(&self, topic: &str) {
+        if let Some(here) = &self.here {
+            here.table().remove_topic(topic, Some(&self.broker_name));
+        }
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    fn register_command(&self, topics: TopicConfigSerializeWrapper) -> RemotingCommand {
+        let header = RegisterBrokerRequestHeader {
+            broker_name: self.broker_name.clone(),
+            broker_addr: self.address.clone(),
+            cluster_name: self.cluster.clone(),
+            ha_server_addr: Some(self.address.clone()),
+            broker_id: self.broker_id,
+            heartbeat_timeout_millis: None,
+            enable_acting_master: Some(false),
+            compressed: Some(false),
+            body_crc32: Some(0),
+        };
+        let body = RegisterBrokerBody {
+            topic_config_serialize_wrapper: topics,
+            ..RegisterBrokerBody::default()
+        };
+        RemotingCommand::request(RequestCode::REGISTER_BROKER, &header).with_body(body.encode())
+    }
+
+    fn unregister_command(&self) -> RemotingCommand {
+        let header = BrokerRequestHeader {
+            broker_name: self.broker_name.clone(),
+            broker_addr: self.address.clone(),
+            cluster_name: self.cluster.clone(),
+            broker_id: self.broker_id,
+        };
+        RemotingCommand::request(RequestCode::UNREGISTER_BROKER, &header)
+    }
+}
+
+/// Registers with the name server at `address` at once, every period, and when a topic changes.
+/// Ends with the broker.
+pub(crate) async fn register_with(address: String, core: Weak<Core>) {
+    let mut connection = None;
+    let Some(mut changes) = core.upgrade().map(|core| core.registrar.changed.subscribe()) else {
+        return;
+    };
+    loop {
+        let Some(core) = core.upgrade() else { return };
+        changes.mark_unchanged();
+        let command = core.registrar.register_command(core.topics.all());
+        let sent = clock::timeout(&*core.clock, TIMEOUT, call(&address, &mut connection, &command));
+        match sent.await.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+            Ok(()) => tracing::debug!(address, "registered with a name server"),
+            Err(error) => {
+                connection = None;
+                tracing::warn!(address, error, "cannot register with a name server");
+            }
+        }
+        let period = Duration::from(core.config.register_period)
+            .clamp(Duration::from_secs(10), Duration::from_secs(60));
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = clock::sleep(&*core.clock, period) => {}
+        }
+    }
+}
+
+/// Takes leave of the name server at `address`.
+pub(crate) async fn unregister_from(address: &str, core: &Core) {
+    let command = core.registrar.unregister_command();
+    let mut connection = None;
+    let sent = call(address, &mut connection, &command);
+    let clock: &dyn Clock = &*core.clock;
+    if let Ok(Err(error)) = clock::timeout(clock, Duration::from_secs(1), sent).await {
+        tracing::warn!(address, error, "cannot unregister from a name server");
+    }
+}
+
+async fn call(
+    address: &str,
+    connection: &mut Option<TcpStream>,
+    command: &RemotingCommand,
+) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let stream = match connection {
+        Some(stream) => stream,
+        None => connection.insert(TcpStream::connect(address).await.map_err(text)?),
+    };
+    let mut buffer = BytesMut::new();
+    command.encode(&mut buffer).map_err(|error| error.to_string())?;
+    stream.write_all(&buffer).await.map_err(text)?;
+    buffer.clear();
+    loop {
+        let response = RemotingCommand::decode(&mut buffer, MAX_FRAME_BYTES)
+            .map_err(|error| error.to_string())?;
+        match response {
+            Some(response) if response.response_code() == ResponseCode::SUCCESS => return Ok(()),
+            Some(response) => {
+                let remark = response.remark.as_deref().unwrap_or_default();
+                return Err(format!("{}: {remark}", response.response_code()));
+            }
+            None => {}
+        }
+        if stream.read_buf(&mut buffer).await.map_err(text)? == 0 {
+            return Err("the name server closed the connection".to_owned());
+        }
+    }
+}
