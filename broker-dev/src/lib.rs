@@ -1,3 +1,45 @@
-//! A RocketMQ name server and broker that start inside a test, on Apache's wire and file formats.
+//! A RocketMQ name server and broker in one process, on Apache's wire and file formats.
+//!
+//! It starts in milliseconds, on free ports if asked to, inside a test or as the `broker-dev`
+//! program. Clients of RocketMQ 4.9 and 5.x connect to it over the remoting protocol.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+//! use broker_dev::{Broker, Options};
+//!
+//! let broker = Broker::start(Options::for_tests()).await?;
+//! println!("name server at {}", broker.name_server_address());
+//! broker.stop().await?;
+//! # Ok::<(), broker_dev::StartError>(())
+//! # }).unwrap();
+//! ```
+//!
+//! The way of a message, one step a module: [`server`](crate) reads it off a socket, `handler`
+//! checks it, [`store`] keeps it and tells `events`, `long_poll` wakes who waits for it, `handler`
+//! answers the pull.
 
+mod alarm;
+mod broker;
+mod clock;
+mod config;
+mod core;
+mod events;
+mod group;
+mod handler;
+mod liveness;
+mod long_poll;
+mod meta;
+mod name_server;
+mod options;
+mod registration;
+mod reply;
+mod schedule;
+mod server;
 pub mod store;
+
+pub use broker::{Broker, StartError};
+pub use clock::Time;
+pub use config::{BrokerConfig, ConfigError, Millis};
+pub use options::Options;
+pub use schedule::{BadDelayLevels, DelayLevels};
+pub use store::FlushMode;

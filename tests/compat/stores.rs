@@ -151,12 +151,10 @@ fn ours(store: &Path) -> BrokerDev {
 fn written_by_apache(release: &Release, store: &Path, ending: Ending) -> Contents {
     let cluster = apache(release, store);
     let written = fill(cluster.broker);
+    wait_for_saved_offsets(store);
     match ending {
         Ending::Clean => cluster.stop(),
-        Ending::Killed => {
-            wait_for_saved_offsets(store);
-            cluster.kill();
-        }
+        Ending::Killed => cluster.kill(),
     }
     assert_eq!(store.join("abort").exists(), ending == Ending::Killed);
     written
@@ -186,12 +184,10 @@ fn to_apache(release: &Release, ending: Ending) {
     let store = folder.path().join("store");
     let broker = ours(&store);
     let written = fill(broker.broker);
+    wait_for_saved_offsets(&store);
     match ending {
         Ending::Clean => broker.stop(),
-        Ending::Killed => {
-            wait_for_saved_offsets(&store);
-            broker.kill();
-        }
+        Ending::Killed => broker.kill(),
     }
     assert_eq!(store.join("abort").exists(), ending == Ending::Killed);
     read_by_apache(release, &store, &written);

@@ -1,0 +1,472 @@
+//! Starting and stopping a broker with its name server.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use oxmq::clock::{self, SharedClock};
+use oxmq::protocol::body::TopicConfig;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Mover;
+use crate::config::BrokerConfig;
+use crate::core::{Core, Parts};
+use crate::events::{Events, Wake};
+use crate::liveness::Liveness;
+use crate::meta::{Groups, MetaFile, Offsets, Topics};
+use crate::name_server::{NameServer, NameServerSession};
+use crate::options::Options;
+use crate::registration::{self, Registrar};
+use crate::schedule::{self, Schedule};
+use crate::server::{BrokerSession, Connections, Listener, bind};
+use crate::store::disk::Disk;
+use crate::store::{RecoveryReport, Store, StoreError, StoreOptions};
+
+/// How often dead clients and brokers are looked for.
+const EXPIRY_SCAN: Duration = Duration::from_secs(10);
+
+/// How long a stop waits for connections to write what they have.
+const STOP_WAIT: Duration = Duration::from_secs(3);
+
+/// Why a broker does not start or stop as it should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address} for the {what}: {}", in_words(source))]
+    Listen {
+        /// What was to listen.
+        what: &'static str,
+        /// The address as given.
+        address: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Other machines could reach the broker, and it asks nobody who they are.
+    #[error(
+        "{address} can be reached from other machines, and this broker has no access control: \
+         listen on 127.0.0.1, or allow it (--allow-public)"
+    )]
+    Public {
+        /// The address as given.
+        address: String,
+    },
+    /// The store does not open or close.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A system's error as a person would put it.
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there already".to_owned(),
+        io::ErrorKind::PermissionDenied => "that needs more rights".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A running broker and its name server.
+///
+/// Dropping it ends it abruptly, as a crash would: the next start recovers the store.
+/// [`stop`](Self::stop) ends it cleanly.
+pub struct Broker {
+    core: Arc<Core>,
+    name_server: Arc<NameServer>,
+    name_server_address: SocketAddr,
+    broker_address: SocketAddr,
+    name_server_connections: Arc<Connections>,
+    mover: Mover,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    folder: Folder,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("name_server_address", &self.name_server_address)
+            .field("broker_address", &self.broker_address)
+            .field("store", &self.folder.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Starts a name server and a broker on the present tokio runtime; both serve when this
+    /// returns.
+    ///
+    /// # Errors
+    /// An address cannot be listened on, or the store does not open. Nothing is left running, and
+    /// nothing that was there is changed.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let name_server_socket =
+            listen("name server", &options.name_server_address, options.allow_public)?;
+        let broker_socket = listen("broker", &options.broker_address, options.allow_public)?;
+        let name_server_address = address_of(&name_server_socket, &options.name_server_address)?;
+        let broker_address = address_of(&broker_socket, &options.broker_address)?;
+
+        let (clock, mover) = options.time.start();
+        let liveness = Liveness::new(Arc::clone(&clock));
+        let name_server = Arc::new(NameServer::new(liveness.clone()));
+        let folder = Folder::new(options.store)?;
+        let config = options.settings;
+        let registrar = Registrar::new(&config, broker_address, Some(Arc::clone(&name_server)));
+        let core =
+            open(&folder.path, config, clock, liveness, options.disk, registrar, broker_address)?;
+        let broker = Self {
+            core: Arc::new(core),
+            name_server,
+            name_server_address,
+            broker_address,
+            name_server_connections: Arc::default(),
+            mover,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            folder,
+        };
+        broker.core.registrar.register_here(broker.core.topics.all());
+        broker.serve(name_server_socket, broker_socket);
+        broker.spawn_background();
+        Ok(broker)
+    }
+
+    /// Where the name server listens.
+    pub fn name_server_address(&self) -> SocketAddr {
+        self.name_server_address
+    }
+
+    /// Where the broker listens.
+    pub fn broker_address(&self) -> SocketAddr {
+        self.broker_address
+    }
+
+    /// The store's folder.
+    pub fn store_path(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// The clock that the broker lives by.
+    pub fn clock(&self) -> SharedClock {
+        Arc::clone(&self.core.clock)
+    }
+
+    /// What opening the store found.
+    pub fn recovery(&self) -> &RecoveryReport {
+        self.core.store.recovery()
+    }
+
+    /// Moves the broker's time ahead, and returns when what is due by then is done: delayed
+    /// messages are in their topics, waiting pulls and locks have ended. Connections live on,
+    /// although no heartbeat came in the time skipped.
+    pub async fn advance(&self, duration: Duration) {
+        self.core.liveness.skip(duration);
+        self.mover.advance(duration).await;
+        let core = &*self.core;
+        core.events.alarm.due(core.clock.monotonic()).into_iter().for_each(Wake::wake);
+        if let Err(error) = core.schedule.deliver_due(core) {
+            tracing::warn!(%error, "delayed messages cannot be delivered yet");
+        }
+        core.expire_clients();
+        self.name_server.expire();
+        save_progress(core);
+    }
+
+    /// Stops cleanly: takes leave of name servers, ends the connections, saves progress, and closes
+    /// the store.
+    ///
+    /// # Errors
+    /// Something could not be saved; the broker is stopped all the same.
+    pub async fn stop(self) -> Result<(), StartError> {
+        for address in other_name_servers(&self.core.config) {
+            registration::unregister_from(address, &self.core).await;
+        }
+        self.end_tasks().await;
+        let core = &*self.core;
+        let now = core.clock.now_ms();
+        let saved = core.offsets.save(now).and(core.schedule.save(&core.store, now));
+        core.store.close()?;
+        Ok(saved?)
+    }
+
+    /// Ends at once, as a crash of the process would, and returns when the store's folder is free.
+    pub async fn kill(self) {
+        self.end_tasks().await;
+    }
+
+    async fn end_tasks(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let waited = clock::timeout(&*system_clock(), STOP_WAIT, self.tasks.wait()).await;
+        if waited.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+    }
+
+    fn serve(&self, name_server_socket: TcpListener, broker_socket: TcpListener) {
+        let name_server = Arc::clone(&self.name_server);
+        let listener = Listener {
+            socket: name_server_socket,
+            connections: Arc::clone(&self.name_server_connections),
+            clock: Arc::clone(&self.core.clock),
+        };
+        let session = move |peer, handle: Arc<_>| {
+            NameServerSession::new(Arc::clone(&name_server), peer, &handle)
+        };
+        self.tasks.spawn(listener.run(self.stop.clone(), self.tasks.clone(), session));
+
+        let core = Arc::clone(&self.core);
+        let listener = Listener {
+            socket: broker_socket,
+            connections: Arc::clone(&self.core.connections),
+            clock: Arc::clone(&self.core.clock),
+        };
+        let session = move |peer, handle| BrokerSession::new(Arc::clone(&core), peer, handle);
+        self.tasks.spawn(listener.run(self.stop.clone(), self.tasks.clone(), session));
+    }
+
+    fn spawn_background(&self) {
+        let core = Arc::downgrade(&self.core);
+        self.background(schedule::run(core.clone()));
+        self.background(watch_alarm(core.clone()));
+        self.background(save_periodically(core.clone()));
+        self.background(expire_periodically(
+            core.clone(),
+            Arc::clone(&self.name_server),
+            Arc::clone(&self.name_server_connections),
+        ));
+        self.background(register_here_periodically(core.clone()));
+        for address in other_name_servers(&self.core.config) {
+            self.background(registration::register_with(address.to_owned(), core.clone()));
+        }
+    }
+
+    fn background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(work).await;
+        });
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.tasks.close();
+    }
+}
+
+/// The store's folder, removed with the broker if it is a temporary one.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    is_temporary: bool,
+}
+
+impl Folder {
+    fn new(given: Option<PathBuf>) -> Result<Self, StoreError> {
+        let is_temporary = given.is_none();
+        let path = given.unwrap_or_else(|| {
+            std::env::temp_dir().join(format!("broker-dev-{:016x}", fastrand::u64(..)))
+        });
+        std::fs::create_dir_all(&path)
+            .map_err(|error| StoreError::io(&path, "create the folder", error))?;
+        Ok(Self { path, is_temporary })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.is_temporary
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(folder = %self.path.display(), %error, "a temporary store stays behind");
+        }
+    }
+}
+
+fn listen(
+    what: &'static str,
+    address: &str,
+    allow_public: bool,
+) -> Result<TcpListener, StartError> {
+    let refused = |source| StartError::Listen { what, address: address.to_owned(), source };
+    let socket = bind(address).map_err(refused)?;
+    let local = socket.local_addr().map_err(refused)?;
+    if !local.ip().to_canonical().is_loopback() && !allow_public {
+        return Err(StartError::Public { address: address.to_owned() });
+    }
+    Ok(socket)
+}
+
+fn address_of(socket: &TcpListener, address: &str) -> Result<SocketAddr, StartError> {
+    let what = "broker";
+    let refused = |source| StartError::Listen { what, address: address.to_owned(), source };
+    socket.local_addr().map_err(refused)
+}
+
+/// Opens the store and everything that is kept beside it.
+fn open(
+    root: &Path,
+    config: BrokerConfig,
+    clock: SharedClock,
+    liveness: Liveness,
+    disk: Arc<dyn Disk>,
+    registrar: Registrar,
+    address: SocketAddr,
+) -> Result<Core, StartError> {
+    let events = Arc::new(Events::default());
+    let store = Store::open(
+        store_options(root, &config),
+        Arc::clone(&clock),
+        Arc::clone(&disk),
+        Arc::clone(&events) as Arc<_>,
+    )?;
+    let topics = Topics::open(MetaFile::new(Arc::clone(&disk), root, "topics.json"), &config)?;
+    let groups_file = MetaFile::new(Arc::clone(&disk), root, "subscriptionGroup.json");
+    let groups = Groups::open(groups_file, &config)?;
+    let offsets = Offsets::open(MetaFile::new(Arc::clone(&disk), root, "consumerOffset.json"))?;
+    let schedule = Schedule::open(MetaFile::new(disk, root, "delayOffset.json"), &store)?;
+    recover_topics(&topics, &store);
+    Ok(Core::new(Parts {
+        store_host: store_host(&config, address),
+        entropy: [fastrand::u32(..), fastrand::u32(..), fastrand::u32(..)],
+        config,
+        clock,
+        liveness,
+        store,
+        events,
+        topics,
+        groups,
+        offsets,
+        schedule,
+        registrar,
+    }))
+}
+
+fn store_options(root: &Path, config: &BrokerConfig) -> StoreOptions {
+    StoreOptions {
+        root: root.to_owned(),
+        commit_log_file_bytes: config.commit_log_file_bytes,
+        consume_queue_file_bytes: config.consume_queue_file_bytes,
+        flush: config.flush,
+        flush_interval: config.flush_interval.into(),
+        sync_flush_timeout: config.sync_flush_timeout.into(),
+        max_message_bytes: config.max_message_bytes as usize,
+        delay_levels_ms: config.delay_levels.delays_ms().to_vec(),
+        ..StoreOptions::default()
+    }
+}
+
+/// Topics whose messages are there while their configuration is not (a crash came between) are made
+/// anew, with as many queues as have messages.
+fn recover_topics(topics: &Topics, store: &Store) {
+    let mut missing: std::collections::BTreeMap<Arc<str>, i32> = Default::default();
+    for (topic, queue_id) in store.queues() {
+        if topics.get(&topic).is_none() {
+            let queues = missing.entry(topic).or_default();
+            *queues = (*queues).max(queue_id.saturating_add(1));
+        }
+    }
+    for (topic, queues) in missing {
+        tracing::warn!(%topic, queues, "messages of an unknown topic: it is made anew");
+        topics.recover(TopicConfig::new(&*topic, queues, 6));
+    }
+}
+
+/// The address that goes into records and message ids: one that can be connected to.
+fn store_host(config: &BrokerConfig, address: SocketAddr) -> SocketAddr {
+    let ip = match config.advertised_ip.parse::<IpAddr>() {
+        Ok(advertised) => advertised,
+        Err(_) if address.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        Err(_) => address.ip(),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn other_name_servers(config: &BrokerConfig) -> impl Iterator<Item = &str> {
+    config.name_servers.split(';').map(str::trim).filter(|address| !address.is_empty())
+}
+
+fn system_clock() -> SharedClock {
+    clock::SystemClock::shared()
+}
+
+fn save_progress(core: &Core) {
+    let now = core.clock.now_ms();
+    for saved in [core.offsets.save(now), core.schedule.save(&core.store, now)] {
+        if let Err(error) = saved {
+            tracing::error!(%error, "progress cannot be saved");
+        }
+    }
+}
+
+async fn watch_alarm(core: Weak<Core>) {
+    let Some((events, clock)) =
+        core.upgrade().map(|core| (Arc::clone(&core.events), Arc::clone(&core.clock)))
+    else {
+        return;
+    };
+    events.alarm.watch(&*clock, Wake::wake).await;
+}
+
+/// Calls `work` again and again, `period` apart, as long as the broker is there.
+async fn periodically(
+    core: Weak<Core>,
+    period: impl Fn(&Core) -> Duration,
+    work: impl Fn(&Arc<Core>),
+) {
+    loop {
+        let Some(sleep) = core.upgrade().map(|core| {
+            let until = core.clock.monotonic() + period(&core).max(Duration::from_millis(1));
+            core.clock.sleep_until(until)
+        }) else {
+            return;
+        };
+        sleep.await;
+        let Some(core) = core.upgrade() else { return };
+        work(&core);
+    }
+}
+
+async fn save_periodically(core: Weak<Core>) {
+    let period = |core: &Core| {
+        Duration::from(core.config.save_offsets_interval.min(core.config.save_delay_interval))
+    };
+    periodically(core, period, |core| {
+        // Saving waits for the disk: not on a thread that serves connections.
+        let core = Arc::clone(core);
+        tokio::task::spawn_blocking(move || save_progress(&core));
+    })
+    .await;
+}
+
+async fn expire_periodically(
+    core: Weak<Core>,
+    name_server: Arc<NameServer>,
+    name_server_connections: Arc<Connections>,
+) {
+    periodically(
+        core,
+        |_| EXPIRY_SCAN,
+        |core| {
+            core.expire_clients();
+            name_server.expire();
+            name_server_connections.close_idle(core.liveness.now());
+        },
+    )
+    .await;
+}
+
+async fn register_here_periodically(core: Weak<Core>) {
+    let period = |core: &Core| {
+        Duration::from(core.config.register_period)
+            .clamp(Duration::from_secs(10), Duration::from_secs(60))
+    };
+    periodically(core, period, |core| core.registrar.register_here(core.topics.all())).await;
+}

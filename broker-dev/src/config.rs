@@ -1,0 +1,335 @@
+//! The broker's settings, under RocketMQ's names and with its defaults, as typed values.
+//!
+//! One table below gives each setting its field, type, default, name and meaning; reading,
+//! printing and the hint for a misspelt name all come from it. A name that is not in the table is
+//! refused rather than ignored: a setting that does nothing is worse than an error.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::schedule::DelayLevels;
+use crate::store::FlushMode;
+
+/// A setting that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No setting has this name.
+    #[error("there is no setting `{key}`{}", nearest.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
+    UnknownKey {
+        /// The name as given.
+        key: String,
+        /// The known name that looks most like it.
+        nearest: Option<&'static str>,
+    },
+    /// A setting of RocketMQ's that is given to this broker in another way.
+    #[error("`{key}` is set by {by}")]
+    SetElsewhere {
+        /// The name as given.
+        key: &'static str,
+        /// What sets it here.
+        by: &'static str,
+    },
+    /// The text is no value of the setting's type.
+    #[error("`{key}` should be {expected}, but is `{found}`")]
+    BadValue {
+        /// The setting's name.
+        key: &'static str,
+        /// What it can be, in words.
+        expected: &'static str,
+        /// The text as given.
+        found: String,
+    },
+    /// Not of the form `name=value`.
+    #[error("`{0}` is not of the form name=value")]
+    NotAPair(String),
+}
+
+/// A type that a setting can have.
+trait Value: Sized {
+    const EXPECTED: &'static str;
+    fn parse(text: &str) -> Option<Self>;
+    fn print(&self) -> String;
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr, $key:literal;)+) => {
+        /// Every setting that the broker knows.
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub struct BrokerConfig {
+            $($(#[doc = $doc])+ #[doc = ""] #[doc = concat!("RocketMQ's name: `", $key, "`.")] pub $field: $type,)+
+        }
+
+        impl Default for BrokerConfig {
+            fn default() -> Self {
+                Self { $($field: $default,)+ }
+            }
+        }
+
+        /// The names of all settings.
+        const KEYS: &[&str] = &[$($key,)+];
+
+        impl BrokerConfig {
+            /// Sets one value by its RocketMQ name.
+            ///
+            /// # Errors
+            /// Unknown names, with the nearest known one, and texts that are no such value.
+            pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+                let value = value.trim();
+                match key.trim() {
+                    $($key => {
+                        self.$field = <$type as Value>::parse(value).ok_or(ConfigError::BadValue {
+                            key: $key,
+                            expected: <$type as Value>::EXPECTED,
+                            found: value.to_owned(),
+                        })?;
+                    })+
+                    unknown => return Err(unknown_key(unknown)),
+                }
+                Ok(())
+            }
+
+            /// Every setting as its RocketMQ name and its value as text, in the order of the names.
+            pub fn entries(&self) -> Vec<(&'static str, String)> {
+                let mut entries = vec![$(($key, self.$field.print()),)+];
+                entries.sort_unstable_by_key(|(key, _)| *key);
+                entries
+            }
+        }
+    };
+}
+
+settings! {
+    /// Name of the broker group.
+    broker_name: String = "broker-a".to_owned(), "brokerName";
+    /// Name of the cluster.
+    cluster: String = "DefaultCluster".to_owned(), "brokerClusterName";
+    /// Id within the group; 0 is the master.
+    broker_id: u64 = 0, "brokerId";
+    /// The address that clients are told, where it differs from the one listened on. Empty: the
+    /// address listened on.
+    advertised_ip: String = String::new(), "brokerIP1";
+    /// Name servers of another process to register with, `host:port;host:port`, beside the one in
+    /// this process.
+    name_servers: String = String::new(), "namesrvAddr";
+    /// How often the broker registers, in milliseconds; 10,000 to 60,000.
+    register_period: Millis = Millis(30_000), "registerNameServerPeriod";
+    /// What the broker allows as a whole: 4 read, 2 write.
+    broker_permission: i32 = 6, "brokerPermission";
+    /// Whether a send to an unknown topic creates it.
+    auto_create_topic: bool = true, "autoCreateTopicEnable";
+    /// Whether an unknown consumer group is created by its first heartbeat.
+    auto_create_group: bool = true, "autoCreateSubscriptionGroup";
+    /// Queues of the topic that new topics are copied from.
+    default_topic_queues: u32 = 8, "defaultTopicQueueNums";
+    /// Whether the topic named after the cluster may be read and written.
+    cluster_topic: bool = true, "clusterTopicEnable";
+    /// Whether the topic named after the broker may be read and written.
+    broker_topic: bool = true, "brokerTopicEnable";
+    /// Whether the topic for message traces is created.
+    trace_topic: bool = false, "traceTopicEnable";
+    /// The region written into each message.
+    region: String = "DefaultRegion".to_owned(), "regionId";
+    /// Whether clients are told to trace.
+    trace_on: bool = true, "traceOn";
+    /// When a send is answered: after the append, or after the disk has it.
+    flush: FlushMode = FlushMode::Async, "flushDiskType";
+    /// How long a send waits for the disk under SYNC_FLUSH, in milliseconds.
+    sync_flush_timeout: Millis = Millis(5_000), "syncFlushTimeout";
+    /// How often the commit log goes to the disk under ASYNC_FLUSH, in milliseconds.
+    flush_interval: Millis = Millis(500), "flushIntervalCommitLog";
+    /// Size of a commit-log file, bytes. A store that exists keeps the size it has.
+    commit_log_file_bytes: u64 = 128 * 1024 * 1024, "mappedFileSizeCommitLog";
+    /// Size of a consume-queue file, bytes. A store that exists keeps the size it has.
+    consume_queue_file_bytes: u64 = 6_000_000, "mappedFileSizeConsumeQueue";
+    /// The largest message body, bytes.
+    max_message_bytes: u32 = 4 * 1024 * 1024, "maxMessageSize";
+    /// The most messages that one pull answers with.
+    max_pull_messages: u32 = 32, "maxTransferCountOnMessageInMemory";
+    /// The most bytes that one pull answers with (one message always goes).
+    max_pull_bytes: u32 = 256 * 1024, "maxTransferBytesOnMessageInMemory";
+    /// Whether a pull that finds nothing waits for as long as it asks to; else for one second.
+    long_polling: bool = true, "longPollingEnable";
+    /// The delays of levels 1, 2, 3 …: numbers with s, m, h or d.
+    delay_levels: DelayLevels = DelayLevels::default(), "messageDelayLevel";
+    /// How often consumer offsets are saved, in milliseconds.
+    save_offsets_interval: Millis = Millis(5_000), "flushConsumerOffsetInterval";
+    /// How often the progress of delay levels is saved, in milliseconds.
+    save_delay_interval: Millis = Millis(10_000), "flushDelayOffsetInterval";
+}
+
+/// Settings of RocketMQ's that are arguments of their own here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("listenPort", "--broker-address (`Options::broker_address`)"),
+    ("bindAddress", "--broker-address (`Options::broker_address`)"),
+    ("storePathRootDir", "--store (`Options::store`)"),
+    ("storePathCommitLog", "--store (`Options::store`)"),
+];
+
+impl BrokerConfig {
+    /// Sets one value from `name=value`.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), and text without `=`.
+    pub fn set_pair(&mut self, pair: &str) -> Result<(), ConfigError> {
+        let (key, value) =
+            pair.split_once('=').ok_or_else(|| ConfigError::NotAPair(pair.to_owned()))?;
+        self.set(key, value)
+    }
+}
+
+fn unknown_key(key: &str) -> ConfigError {
+    if let Some((key, by)) = ELSEWHERE.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)) {
+        return ConfigError::SetElsewhere { key, by };
+    }
+    let nearest = KEYS
+        .iter()
+        .map(|known| (distance(&key.to_lowercase(), &known.to_lowercase()), *known))
+        .min()
+        .filter(|(distance, known)| *distance * 2 <= known.len())
+        .map(|(_, known)| known);
+    ConfigError::UnknownKey { key: key.to_owned(), nearest }
+}
+
+/// How many characters must be changed, added or removed to turn one text into the other.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
+    for (line, from) in left.chars().enumerate() {
+        let mut corner = line;
+        let mut before = line + 1;
+        for (cell, to) in row.iter_mut().zip(std::iter::once(None).chain(right.chars().map(Some))) {
+            let Some(to) = to else {
+                *cell = line + 1;
+                continue;
+            };
+            let changed = corner + usize::from(from != to);
+            corner = *cell;
+            before = changed.min(*cell + 1).min(before + 1);
+            *cell = before;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// A duration that is written as whole milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millis(pub u64);
+
+impl From<Millis> for Duration {
+    fn from(millis: Millis) -> Self {
+        Self::from_millis(millis.0)
+    }
+}
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+macro_rules! value_by_from_str {
+    ($($type:ty: $expected:literal;)+) => {
+        $(impl Value for $type {
+            const EXPECTED: &'static str = $expected;
+            fn parse(text: &str) -> Option<Self> {
+                text.parse().ok()
+            }
+            fn print(&self) -> String {
+                self.to_string()
+            }
+        })+
+    };
+}
+
+value_by_from_str! {
+    String: "text";
+    bool: "true or false";
+    u32: "a whole number";
+    u64: "a whole number";
+    i32: "a whole number";
+    DelayLevels: "delays like `1s 5s 1m 2h`, separated by spaces";
+}
+
+impl Value for Millis {
+    const EXPECTED: &'static str = "a whole number of milliseconds";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+
+    fn print(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for FlushMode {
+    const EXPECTED: &'static str = "ASYNC_FLUSH or SYNC_FLUSH";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_uppercase().as_str() {
+            "ASYNC_FLUSH" => Some(Self::Async),
+            "SYNC_FLUSH" => Some(Self::Sync),
+            _ => None,
+        }
+    }
+
+    fn print(&self) -> String {
+        match self {
+            Self::Async => "ASYNC_FLUSH",
+            Self::Sync => "SYNC_FLUSH",
+        }
+        .to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_printed_value_can_be_read_back() {
+        let printed = BrokerConfig::default();
+        let mut read = BrokerConfig::default();
+        read.broker_name = "other".to_owned();
+        read.flush = FlushMode::Sync;
+        for (key, value) in printed.entries() {
+            read.set(key, &value).unwrap();
+        }
+        assert_eq!(read, printed);
+    }
+
+    #[test]
+    fn a_misspelt_name_gets_the_nearest_known_one() {
+        let mut config = BrokerConfig::default();
+        let error = config.set_pair("autoCreateTopicEnabled=false").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no setting `autoCreateTopicEnabled`: did you mean `autoCreateTopicEnable`?"
+        );
+        let error = config.set_pair("zzzzzzzzzzzzzzzzzzzzzzzzz=1").unwrap_err();
+        assert_eq!(error.to_string(), "there is no setting `zzzzzzzzzzzzzzzzzzzzzzzzz`");
+    }
+
+    #[test]
+    fn a_bad_value_says_what_it_should_be() {
+        let mut config = BrokerConfig::default();
+        assert_eq!(
+            config.set_pair("flushDiskType=sometimes").unwrap_err().to_string(),
+            "`flushDiskType` should be ASYNC_FLUSH or SYNC_FLUSH, but is `sometimes`"
+        );
+        assert_eq!(
+            config.set_pair("listenPort=1").unwrap_err().to_string(),
+            "`listenPort` is set by --broker-address (`Options::broker_address`)"
+        );
+        assert!(config.set_pair("nothing").is_err());
+        assert_eq!(config, BrokerConfig::default());
+    }
+
+    #[test]
+    fn distances_are_counted_in_edits() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("same", "same"), 0);
+    }
+}

@@ -1,0 +1,90 @@
+//! What a broker is started with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::clock::Time;
+use crate::config::BrokerConfig;
+use crate::store::FlushMode;
+use crate::store::disk::{Disk, RealDisk};
+
+/// Size of commit-log files of brokers in tests: small, since each is taken from the disk whole.
+const TEST_LOG_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Options of [`Broker::start`](crate::Broker::start).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Where the name server listens, `host:port`; port 0 is any free one. Default
+    /// `127.0.0.1:9876`.
+    pub name_server_address: String,
+    /// Where the broker listens, `host:port`; port 0 is any free one. Default `127.0.0.1:10911`.
+    pub broker_address: String,
+    /// Whether other machines may reach a broker that asks nobody who they are. Default `false`:
+    /// only addresses of this machine are listened on.
+    pub allow_public: bool,
+    /// The store's folder; `None`: a new one in the system's folder for temporary files, removed
+    /// when the broker stops.
+    pub store: Option<PathBuf>,
+    /// The time the broker lives in.
+    pub time: Time,
+    /// The disk the store is on.
+    pub disk: Arc<dyn Disk>,
+    /// Everything else, under RocketMQ's names.
+    pub settings: BrokerConfig,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name_server_address: "127.0.0.1:9876".to_owned(),
+            broker_address: "127.0.0.1:10911".to_owned(),
+            allow_public: false,
+            store: None,
+            time: Time::Machine,
+            disk: Arc::new(RealDisk),
+            settings: BrokerConfig::default(),
+        }
+    }
+}
+
+impl Options {
+    /// Free ports on loopback and a temporary store.
+    pub fn for_tests() -> Self {
+        let mut options = Self {
+            name_server_address: "127.0.0.1:0".to_owned(),
+            broker_address: "127.0.0.1:0".to_owned(),
+            ..Self::default()
+        };
+        options.settings.commit_log_file_bytes = TEST_LOG_FILE_BYTES;
+        options
+    }
+
+    /// The same on the store in `folder`, which stays when the broker stops.
+    #[must_use]
+    pub fn store(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.store = Some(folder.into());
+        self
+    }
+
+    /// The same in another time.
+    #[must_use]
+    pub fn time(mut self, time: Time) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// The same on another disk.
+    #[must_use]
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    /// The same with another flush mode.
+    #[must_use]
+    pub fn flush(mut self, flush: FlushMode) -> Self {
+        self.settings.flush = flush;
+        self
+    }
+}
