@@ -1,5 +1,6 @@
 //! Receiving, against a broker in memory that can be told to be odd.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![allow(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 
 mod support;
 

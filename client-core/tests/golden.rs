@@ -34,7 +34,7 @@ fn releases() -> impl Iterator<Item = Value> {
 
 fn bytes(hex: &Value) -> Vec<u8> {
     let hex = hex.as_str().unwrap();
-    assert!(hex.len().is_multiple_of(2));
+    assert!(hex.len() % 2 == 0);
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
 }
 

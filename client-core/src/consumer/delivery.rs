@@ -60,8 +60,8 @@ impl DeliveryHandle {
 
     /// The slot of the queue, and the offset in it.
     pub(super) fn parts(self) -> (u16, i64) {
-        let slot = (self.0 >> OFFSET_BITS) as u16;
-        (slot, (self.0 & ((1 << OFFSET_BITS) - 1)).cast_signed())
+        let slot = u16::try_from(self.0 >> OFFSET_BITS).unwrap_or_default();
+        (slot, i64::try_from(self.0 & ((1 << OFFSET_BITS) - 1)).unwrap_or_default())
     }
 }
 

@@ -123,9 +123,8 @@ impl Core {
     async fn give_up(&self, queue: &MessageQueue) {
         let Some(assigned) = self.owned().remove(queue) else { return };
         assigned.revoked.cancel();
-        if let Some(offset) = assigned.uncommitted()
-            && let Err(error) = commit::commit(assigned, offset, "give up").await
-        {
+        let Some(offset) = assigned.uncommitted() else { return };
+        if let Err(error) = commit::commit(assigned, offset, "give up").await {
             tracing::warn!(%error, "progress not committed: the next owner repeats it");
         }
     }
@@ -159,11 +158,11 @@ impl Core {
             assigned
         };
         self.shared.instance.runtime.spawn(pull::keep_pulling(self.clone(), assigned.clone()));
-        if let Start::Fresh(offset) = start
-            && let Err(error) = commit::commit(assigned, offset, "take on").await
-        {
-            // Committed again with the first progress.
-            tracing::debug!(%error, "the start is not committed yet");
+        if let Start::Fresh(offset) = start {
+            if let Err(error) = commit::commit(assigned, offset, "take on").await {
+                // The next commit tries again.
+                tracing::debug!(%error, "the start is not committed yet");
+            }
         }
         Ok(())
     }

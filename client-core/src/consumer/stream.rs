@@ -91,11 +91,7 @@ impl ConsumerStream {
             let mut outcome = Ok(Outcome::Done);
             for (assigned, offset, level) in hand_back {
                 let handed_back = send_back::hand_back(&assigned, offset, level).await;
-                if outcome.is_ok()
-                    && let Err(error) = handed_back
-                {
-                    outcome = Err(error);
-                }
+                outcome = outcome.and_then(|first| handed_back.map(|()| first));
             }
             to.push(Completion { tag, outcome });
         });

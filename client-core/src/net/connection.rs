@@ -241,10 +241,10 @@ impl Task {
                 return waiter.end(Err(CallError::NotSent("too much is in flight".into())));
             }
         };
-        if let Err(error) = self.push(&command, now)
-            && let Some(waiter) = self.waiters.take(command.opaque)
-        {
-            waiter.end(Err(CallError::Unsendable(error)));
+        if let Err(error) = self.push(&command, now) {
+            if let Some(waiter) = self.waiters.take(command.opaque) {
+                waiter.end(Err(CallError::Unsendable(error)));
+            }
         }
     }
 
