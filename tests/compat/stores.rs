@@ -151,10 +151,12 @@ fn ours(store: &Path) -> BrokerDev {
 fn written_by_apache(release: &Release, store: &Path, ending: Ending) -> Contents {
     let cluster = apache(release, store);
     let written = fill(cluster.broker);
-    wait_for_saved_offsets(store);
     match ending {
         Ending::Clean => cluster.stop(),
-        Ending::Killed => cluster.kill(),
+        Ending::Killed => {
+            wait_for_saved_offsets(store);
+            cluster.kill();
+        }
     }
     assert_eq!(store.join("abort").exists(), ending == Ending::Killed);
     written
@@ -184,10 +186,12 @@ fn to_apache(release: &Release, ending: Ending) {
     let store = folder.path().join("store");
     let broker = ours(&store);
     let written = fill(broker.broker);
-    wait_for_saved_offsets(&store);
     match ending {
         Ending::Clean => broker.stop(),
-        Ending::Killed => broker.kill(),
+        Ending::Killed => {
+            wait_for_saved_offsets(&store);
+            broker.kill();
+        }
     }
     assert_eq!(store.join("abort").exists(), ending == Ending::Killed);
     read_by_apache(release, &store, &written);

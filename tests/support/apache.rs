@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::java::{Release, both};
-use crate::process::{Deadline, Process, lock};
+use crate::process::{Deadline, Process, REMOVE_AT_END, lock};
 use crate::wire;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -72,7 +72,8 @@ impl Cluster {
             ]
         };
         let class = "org.apache.rocketmq.broker.BrokerStartup";
-        let command = release.java(home.path(), heap, class, &["-c", &path_text(&conf)]);
+        let mut command = release.java(home.path(), heap, class, &["-c", &path_text(&conf)]);
+        command.env(REMOVE_AT_END, home.path());
         let broker = Process::start("Apache's broker", &command);
         broker.wait_for(PATIENCE, booted);
         let cluster = Self {

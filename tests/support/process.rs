@@ -21,7 +21,12 @@ exec >&- 2>&-
 read -r line
 kill -9 "$program"
 wait "$program"
+[ -z "$OXMQ_REMOVE_AT_END" ] || rm -rf "$OXMQ_REMOVE_AT_END"
 "#;
+
+/// A folder for the shell to remove once the program is gone: who sits in a `static` removes
+/// nothing itself. An environment variable of the program.
+pub const REMOVE_AT_END: &str = "OXMQ_REMOVE_AT_END";
 
 /// Lines kept of a program's output, for messages about failures.
 const KEPT_LINES: usize = 200;

@@ -1,0 +1,103 @@
+# The two commands of the README are `make demo` and `make test`; each sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv/bin
+CARGO ?= cargo
+# Any file with one message a line, or a GeoJSON collection; by default a week of earthquakes.
+EVENTS ?= examples/node_modules/vega-datasets/data/earthquakes.json
+FUZZ_SECONDS ?= 20
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: python-release node-release examples/node_modules ## Real events through broker-dev, in three languages (EVENTS=file takes your own)
+	$(CARGO) build --release --quiet -p oxmq-broker-dev -p oxmq-examples --bins
+	target/release/demo --events '$(EVENTS)' --python $(VENV)/python
+
+.PHONY: test
+test: test-rust test-python test-node test-examples fuzz ## Everything, in all three languages
+
+.PHONY: bench
+bench: ## Figures beside their limits and peers
+	$(CARGO) build --release --quiet -p oxmq-broker-dev -p oxmq-tests --bins
+	target/release/bench
+
+# ---- Rust
+
+.PHONY: lint
+lint: ## Format, lints, docs, the boundaries between packages
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps -p oxmq -p oxmq-broker-dev
+	# The protocol stands without tokio, and the broker without the client.
+	$(CARGO) check --locked -p oxmq --no-default-features
+	! $(CARGO) tree --locked -p oxmq --no-default-features -e normal | grep -q tokio
+	! $(CARGO) tree --locked -p oxmq-broker-dev -e normal,features | grep -q 'oxmq feature "client"'
+
+.PHONY: test-rust
+test-rust: lint ## Lints, unit, behaviour, crash and compatibility tests
+	$(CARGO) build --locked --bins
+	$(CARGO) test --locked
+
+# ---- Python
+
+$(VENV)/python: client-py/requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(VENV)/pip install --quiet --disable-pip-version-check -r client-py/requirements-dev.txt
+	touch $@
+
+.PHONY: python
+python: $(VENV)/python ## Build the Python package into .venv
+	$(VENV)/maturin develop --quiet --locked -m client-py/Cargo.toml
+
+.PHONY: python-release
+python-release: $(VENV)/python
+	$(VENV)/maturin develop --quiet --locked --release -m client-py/Cargo.toml
+
+.PHONY: test-python
+test-python: python ## Tests and types of the Python package
+	$(VENV)/pytest -q client-py/tests
+	$(VENV)/mypy --strict client-py/python client-py/tests/typing examples/python
+
+# ---- Node
+
+client-node/node_modules: client-node/package-lock.json
+	npm ci --prefix client-node --no-audit --no-fund
+	touch $@
+
+.PHONY: node
+node: client-node/node_modules ## Build the Node package
+	npm run --prefix client-node build
+
+.PHONY: node-release
+node-release: client-node/node_modules
+	npm run --prefix client-node build:release
+
+.PHONY: test-node
+test-node: node ## Tests and types of the Node package
+	npm test --prefix client-node
+
+# ---- Examples
+
+examples/node_modules: examples/package-lock.json client-node/node_modules
+	npm ci --prefix examples --no-audit --no-fund
+	touch $@
+
+.PHONY: test-examples
+test-examples: python node examples/node_modules ## The README's examples, as they stand, and the demonstration
+	$(CARGO) build --locked --bins
+	$(VENV)/pytest -q examples/python/test_examples.py
+
+# ---- Long campaigns
+
+.PHONY: fuzz
+fuzz: ## Fuzz the decoders for FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
+	tests/fuzz/run $(FUZZ_SECONDS)
+
+.PHONY: licences
+licences: ## Licences, sources and duplicates of dependencies (needs cargo-deny)
+	$(CARGO) deny check bans licenses sources
