@@ -23,13 +23,14 @@ pub struct DrainReport {
 }
 
 impl Core {
-    /// Stops fetching, waits for what the application has, commits, and leaves.
-    pub(super) async fn drain(&self, deadline: Duration) -> DrainReport {
+    /// Stops fetching, waits for what the application has, commits, and leaves. The application's
+    /// binding holds `untaken` deliveries that it never gave to the application.
+    pub(super) async fn drain(&self, deadline: Duration, untaken: usize) -> DrainReport {
         let shared = &self.shared;
         let until = shared.instance.deadline(deadline);
         shared.begin_drain();
         shared.stop.cancel();
-        let handed_back = self.ready.close().len();
+        let handed_back = self.ready.close().len() + untaken;
         let assigned = self.all_assigned();
         let given = || {
             let in_flight: usize = assigned.iter().map(|one| one.table().in_flight()).sum();

@@ -68,7 +68,7 @@ impl PushConsumer {
     /// Takes no more messages, waits for running handlers until `deadline` from now, commits,
     /// leaves the group, and says what became of everything.
     pub async fn drain(&self, deadline: Duration) -> DrainReport {
-        self.owner.0.drain(deadline).await
+        self.owner.0.drain(deadline, 0).await
     }
 }
 

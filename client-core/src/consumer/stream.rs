@@ -114,6 +114,13 @@ impl ConsumerStream {
     /// Takes no more messages, waits until those that were taken are settled or `deadline` from
     /// now has come, commits, leaves the group, and says what became of everything.
     pub async fn drain(&self, deadline: Duration) -> DrainReport {
-        self.core().drain(deadline).await
+        self.core().drain(deadline, 0).await
+    }
+
+    /// As [`drain`](Self::drain), for those who [`take`](Self::take) more than they are asked for:
+    /// `untaken` deliveries were taken and not given to the application. They count as handed back
+    /// and are not waited for.
+    pub async fn drain_leaving(&self, deadline: Duration, untaken: usize) -> DrainReport {
+        self.core().drain(deadline, untaken).await
     }
 }
