@@ -17,6 +17,8 @@
 //! Opening: [`recovery`](RecoveryReport) finds the log's end, cuts what is torn, and makes the
 //! consume queues agree with it.
 
+#[doc(hidden)]
+pub mod bare;
 mod checkpoint;
 mod commit_log;
 pub mod config_file;

@@ -82,18 +82,13 @@ impl Store {
         boundary: Boundary,
     ) -> i64 {
         let Some(queue) = self.queue(topic, queue_id) else { return 0 };
-        let (min, max) = (queue.min(), queue.max());
+        let min = queue.min();
         let first_where = |is_after: &dyn Fn(i64) -> bool| {
-            let (mut low, mut high) = (min, max);
-            while low < high {
-                let middle = low + (high - low) / 2;
-                if self.time_at(&queue, middle).is_some_and(is_after) {
-                    high = middle;
-                } else {
-                    low = middle + 1;
-                }
-            }
-            low
+            queue.first_where(min, queue.max(), |unit| {
+                let length = usize::try_from(unit.length).unwrap_or(0);
+                let time = self.shared().log.store_time(unit.physical_offset, length);
+                time.is_some_and(is_after)
+            })
         };
         match boundary {
             Boundary::Lower => first_where(&|time| time >= timestamp),

@@ -23,7 +23,7 @@ use oxmq::protocol::message::sys_flag;
 
 use super::checkpoint::Checkpoint;
 use super::commit_log::{CommitLog, Found, check, has_unwritten_sector, next_valid};
-use super::consume_queue::{FoundQueue, QueueTable, Unit, find_queues, is_safe_topic};
+use super::consume_queue::{Appended, FoundQueue, QueueTable, Unit, find_queues, is_safe_topic};
 use super::disk::{Disk, Open};
 use super::error::{Context, StoreError};
 use super::layout;
@@ -43,6 +43,12 @@ pub struct Damage {
     pub offset: u64,
     /// What is wrong there.
     pub reason: String,
+}
+
+impl Damage {
+    fn new(file: PathBuf, at: usize, reason: String) -> Self {
+        Self { file, offset: at as u64, reason }
+    }
 }
 
 /// What opening a store found and did.
@@ -270,10 +276,15 @@ impl Recovery<'_> {
                     Some(reason) => Some(reason),
                     None => {
                         let may_lack = (start == 0, is_damaged);
-                        if !put_unit(table, &record, length, may_lack)? {
-                            return Ok(Pass::QueuesIncomplete);
-                        }
                         let store_ms = record.store_timestamp;
+                        match put_unit(table, &record, length, may_lack)? {
+                            Placed::Yes => {}
+                            Placed::Taken => {
+                                let reason = "a record's place in its queue is taken".into();
+                                self.note(Damage::new(self.path(file), at, reason));
+                            }
+                            Placed::Lacking => return Ok(Pass::QueuesIncomplete),
+                        }
                         self.last_store_ms = store_ms;
                         self.report.records += 1;
                         place = (file, at + length);
@@ -287,16 +298,13 @@ impl Recovery<'_> {
                 Some(next) => self.first_record_ms(next)?.map(|store_ms| (next, store_ms)),
                 None => None,
             };
-            let damage = |reason: Option<String>| Damage {
-                file: self.path(file),
-                offset: at as u64,
-                reason: reason.unwrap_or_else(|| "nothing was written here".into()),
+            let damage = |reason: Option<String>| {
+                let reason = reason.unwrap_or_else(|| "nothing was written here".into());
+                Damage::new(self.path(file), at, reason)
             };
             match next {
                 Some((next, store_ms)) if !self.is_end(place, next, store_ms) => {
                     let damage = damage(reason);
-                    tracing::warn!(file = %damage.file.display(), offset = damage.offset,
-                        reason = %damage.reason, "a damaged record is skipped");
                     self.note(damage);
                     is_damaged = true;
                     place = next;
@@ -323,6 +331,8 @@ impl Recovery<'_> {
     }
 
     fn note(&mut self, damage: Damage) {
+        let Damage { file, offset, reason } = &damage;
+        tracing::warn!(file = %file.display(), offset, %reason, "a damaged record is skipped");
         self.report.damaged_count += 1;
         if self.report.damaged.len() < MOST_REPORTED {
             self.report.damaged.push(damage);
@@ -448,32 +458,48 @@ fn implausible(record: &Record<'_>) -> Option<String> {
         let topic = record.topic.escape_debug();
         return Some(format!("a record of `{topic}` queue {} has no place", record.queue_id));
     }
+    // A property ends in 0x02, or at least in its value: zeros were never written over.
+    if record.properties.ends_with('\0') {
+        return Some("a record's end was never written".into());
+    }
     // Every message before it in its queue took room in the log.
     let is_possible = record.queue_offset >= 0
         && record.queue_offset <= record.physical_offset / MIN_LENGTH as i64;
     let is_queued = sys_flag::is_queued(record.sys_flag);
-    (is_queued && !is_possible)
+    (!is_possible || !is_queued && record.queue_offset != 0)
         .then(|| format!("a record says that it is message {} of its queue", record.queue_offset))
 }
 
-/// Puts a record's unit into its queue; `false` if units before it are missing and must not be.
+/// What became of a record's unit.
+enum Placed {
+    Yes,
+    /// Another record has the place.
+    Taken,
+    /// Units before it are missing and must not be.
+    Lacking,
+}
+
+/// Puts a record's unit into its queue.
 ///
-/// They may be missing if the pass began with the log's first record, or if damaged records were
+/// Units before it may be missing if the pass began with the log's first record, or if damaged records were
 /// skipped and the queue has its older units.
 fn put_unit(
     table: &QueueTable,
     record: &Record<'_>,
     length: usize,
     (is_whole_log, is_damaged): (bool, bool),
-) -> Result<bool, StoreError> {
+) -> Result<Placed, StoreError> {
     if !sys_flag::is_queued(record.sys_flag) {
-        return Ok(true);
+        return Ok(Placed::Yes);
     }
     let queue = table.get_or_create(record.topic, record.queue_id)?;
     let may_lack = is_whole_log || (is_damaged && queue.max() > 0);
     if record.queue_offset > queue.max() && !may_lack {
-        return Ok(false);
+        return Ok(Placed::Lacking);
     }
-    table.append(&queue, record, u32::try_from(length).unwrap_or(u32::MAX))?;
-    Ok(true)
+    let (appended, _) = table.append(&queue, record, u32::try_from(length).unwrap_or(u32::MAX))?;
+    Ok(match appended {
+        Appended::Added => Placed::Yes,
+        Appended::Repeated => Placed::Taken,
+    })
 }

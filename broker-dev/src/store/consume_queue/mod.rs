@@ -6,6 +6,6 @@ mod queue;
 mod table;
 mod unit;
 
-pub(crate) use queue::ConsumeQueue;
+pub(crate) use queue::{Appended, ConsumeQueue};
 pub(crate) use table::{FoundQueue, QueueTable, find_queues, is_safe_topic};
 pub(crate) use unit::{UNIT_BYTES, Unit};

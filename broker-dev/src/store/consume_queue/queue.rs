@@ -249,17 +249,28 @@ impl ConsumeQueue {
         }
     }
 
-    /// Moves the first readable offset past units whose records the log no longer has.
+    /// Moves the first readable offset past units whose records the log no longer has, and past
+    /// blanks at the front.
     pub(crate) fn correct_min(&self, log_min: i64) {
-        let (mut low, mut high) = (self.min(), self.max());
+        let max = self.max();
+        let is_gone = |unit: &Unit| unit.physical_offset < log_min;
+        let kept = self.first_where(self.min(), max, |unit| !is_gone(unit));
+        let min =
+            (kept..max).find(|offset| self.unit(*offset).is_some_and(|unit| unit.is_record()));
+        self.min.store(min.unwrap_or(max), Ordering::Release);
+    }
+
+    /// The first offset of `from..to` whose record fulfils a condition that, once fulfilled, all
+    /// later ones fulfil; `to` if none does. A blank is as the next record is.
+    pub(crate) fn first_where(&self, from: i64, to: i64, is_met: impl Fn(&Unit) -> bool) -> i64 {
+        let (mut low, mut high) = (from, to);
         while low < high {
             let middle = low + (high - low) / 2;
-            let is_gone = self
-                .unit(middle)
-                .is_none_or(|unit| !unit.is_record() || unit.physical_offset < log_min);
-            if is_gone { low = middle + 1 } else { high = middle }
+            let record =
+                (middle..high).find_map(|offset| self.unit(offset).filter(Unit::is_record));
+            if record.is_none_or(|unit| is_met(&unit)) { high = middle } else { low = middle + 1 }
         }
-        self.min.store(low, Ordering::Release);
+        low
     }
 }
 

@@ -1,0 +1,19 @@
+//! What a store gives back after everything that can happen to it: killed, cut off, flipped bits,
+//! a disk that fails at any step, and all of that again while it recovers.
+//!
+//! Stores here are opened in this process; dropping one without closing it leaves its folder as a
+//! killed process would.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "helpers of tests, with small numbers"
+)]
+
+mod damage;
+mod faults;
+mod model;
+mod power;
+mod reopening;
+mod truncation;
+mod world;
