@@ -113,6 +113,17 @@ impl Ready {
         }
     }
 
+    /// Puts deliveries back to the front, in their order.
+    pub(super) fn give_back(&self, deliveries: impl DoubleEndedIterator<Item = Delivery>) {
+        let mut list = self.list();
+        if list.is_closed {
+            return;
+        }
+        deliveries.rev().for_each(|delivery| list.deliveries.push_front(delivery));
+        drop(list);
+        self.tell();
+    }
+
     /// Rings `bell` when deliveries arrive; at once, if some are there. The first bell stays.
     pub(super) fn on_ready(&self, bell: Arc<dyn Bell>) {
         struct Shared(Arc<dyn Bell>);

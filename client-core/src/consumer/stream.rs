@@ -61,6 +61,12 @@ impl ConsumerStream {
         self.core().ready.take(max, max_bytes, out)
     }
 
+    /// Gives deliveries back that were taken and not looked at, in the order in which they were
+    /// taken: they are the next to be taken, or handed back by [`drain`](Self::drain).
+    pub fn give_back(&self, deliveries: Vec<Delivery>) {
+        self.core().ready.give_back(deliveries.into_iter());
+    }
+
     /// Rings `bell` when there is something to take, once until the next [`take`](Self::take). The
     /// first bell stays.
     pub fn on_ready(&self, bell: Arc<dyn Bell>) {
