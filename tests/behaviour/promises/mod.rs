@@ -101,8 +101,10 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     timeout(&clock, PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
+/// Ends a consumer that has settled all it got.
 async fn close(stream: ConsumerStream) {
-    stream.drain(PATIENCE).await;
+    let report = stream.drain(PATIENCE).await;
+    assert_eq!(report.abandoned, 0, "{report:?}");
 }
 
 /// One test a promise, on servers from `$server`.

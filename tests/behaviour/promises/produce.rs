@@ -79,7 +79,9 @@ pub(crate) async fn large_bodies_come_back_whole(server: &Server) {
     let body: Vec<u8> = (0..300_000_u32).map(|number| (number / 7).to_be_bytes()[3]).collect();
     producer.send(Message::new("bulk", body.clone())).await.unwrap();
     let stream = from_first(&client, "bulk-all", "bulk", "*").stream().await.unwrap();
-    assert!(next(&stream).await.body == body, "other bytes came back");
+    let delivery = next(&stream).await;
+    assert!(delivery.body == body, "other bytes came back");
+    delivery.ack().await.unwrap();
     close(stream).await;
 }
 
@@ -99,6 +101,7 @@ pub(crate) async fn delayed_messages_arrive_later(server: &Server) {
     assert_eq!(&*delivery.topic, "later");
     // The broker's clock decides, to its own precision.
     assert!(clock.monotonic() > Duration::from_millis(800), "after {:?}", clock.monotonic());
+    delivery.ack().await.unwrap();
     close(stream).await;
 }
 
