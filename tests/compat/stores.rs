@@ -18,6 +18,8 @@ const TOPIC: &str = "ledger";
 const GROUP: &str = "auditors";
 const QUEUES: u32 = 4;
 const MESSAGES: usize = 120;
+/// Queues with a committed offset. Of others, 4.9 says 0.
+const COMMITTED: [u32; 3] = [0, 1, 2];
 /// Small, so that the messages fill several and their ends have blanks.
 const COMMIT_LOG_FILE_BYTES: u64 = 1 << 20;
 
@@ -33,7 +35,8 @@ enum Ending {
 struct Message {
     key: String,
     tag: String,
-    body: Vec<u8>,
+    body_bytes: usize,
+    body_crc: u32,
 }
 
 /// What a store must give back: messages by queue and offset, and the offsets committed.
@@ -50,25 +53,27 @@ fn fill(broker: SocketAddr) -> Contents {
     let mut messages = BTreeMap::new();
     for number in 0..MESSAGES {
         let queue = u32::try_from(number).unwrap() % QUEUES;
+        let body = vec![b'a' + u8::try_from(number % 26).unwrap(); 1 + number * 500];
         let message = Message {
             key: format!("entry-{number}"),
             tag: ["paid", "open", "refunded"][number % 3].to_owned(),
-            body: vec![b'a' + u8::try_from(number % 26).unwrap(); 1 + number * 500],
+            body_bytes: body.len(),
+            body_crc: record::body_crc(&body),
         };
-        let Message { key, tag, body } = &message;
-        let offset = wire::send(&mut connection, TOPIC, queue, key, tag, body);
+        let Message { key, tag, .. } = &message;
+        let offset = wire::send(&mut connection, TOPIC, queue, key, tag, &body);
         messages.insert((queue, offset), message);
     }
     // A group has offsets once it has a subscription; a pull makes it known.
     wire::pull(&mut connection, GROUP, TOPIC, 0, 0, "*").unwrap();
-    for queue in 0..3 {
+    for queue in COMMITTED {
         wire::commit(broker, GROUP, TOPIC, queue, i64::from(queue) * 10 + 5);
     }
     Contents { messages, committed: committed(broker) }
 }
 
 fn committed(broker: SocketAddr) -> Vec<Option<i64>> {
-    (0..QUEUES).map(|queue| wire::committed(broker, GROUP, TOPIC, queue)).collect()
+    COMMITTED.map(|queue| wire::committed(broker, GROUP, TOPIC, queue)).to_vec()
 }
 
 /// Everything that a broker has, read through pulls.
@@ -85,8 +90,12 @@ fn read(broker: SocketAddr) -> Contents {
                 let record = record.unwrap();
                 record.verify_crc().unwrap();
                 let text = |name| record.property(name).unwrap_or_default().to_owned();
-                let message =
-                    Message { key: text("KEYS"), tag: text("TAGS"), body: record.body.to_vec() };
+                let message = Message {
+                    key: text("KEYS"),
+                    tag: text("TAGS"),
+                    body_bytes: record.body.len(),
+                    body_crc: record::body_crc(record.body),
+                };
                 messages.insert((queue, record.queue_offset), message);
             }
             offset = answer.fields["nextBeginOffset"].parse().unwrap();

@@ -98,8 +98,8 @@ impl Process {
                         return found;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("{} is silent{}", self.name, self.tail()),
-                Err(RecvTimeoutError::Disconnected) => panic!("{} ended{}", self.name, self.tail()),
+                Err(RecvTimeoutError::Timeout) => panic!("{} is silent{}", self.name, self.seen()),
+                Err(RecvTimeoutError::Disconnected) => panic!("{} ended{}", self.name, self.seen()),
             }
         }
     }
@@ -121,6 +121,10 @@ impl Process {
         while let Ok(line) = lock(&self.lines).try_recv() {
             self.keep(line);
         }
+        self.seen()
+    }
+
+    fn seen(&self) -> String {
         lock(&self.seen).iter().fold(String::new(), |text, line| text + "\n  | " + line)
     }
 
@@ -133,8 +137,7 @@ impl Process {
                 Ok(line) => self.keep(line),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    let seen = lock(&self.seen).join("\n  | ");
-                    panic!("{} does not end\n  | {seen}", self.name)
+                    panic!("{} does not end{}", self.name, self.seen())
                 }
             }
         }
