@@ -137,7 +137,10 @@ class Gate {
   readonly #native: NativeProducer
   readonly #maxPending: number
   readonly #line = new Line<Send>()
+  /** Under way. */
   #pending = 0
+  /** Those of them that nobody waits for any more. */
+  #abandoned = 0
   #isLettingIn = false
   #idle: (() => void)[] = []
 
@@ -152,18 +155,29 @@ class Gate {
 
   ended(send: Send): void {
     if (send.tag !== undefined) this.#pending--
+    if (send.tag !== undefined && send.isAborted) this.#abandoned--
     send.tag = undefined
     this.#letIn()
   }
 
   aborted(send: Send): void {
-    if (send.tag !== undefined) this.#native.cancel(send.tag)
+    if (send.tag === undefined) return
+    this.#abandoned++
+    this.#native.cancel(send.tag)
+    this.#tellIdle()
   }
 
-  /** Waits until every send has its outcome. */
+  /** Waits until every send has the outcome that its caller waits for. */
   idle(): Promise<void> {
-    if (this.#pending === 0 && this.#line.length === 0) return Promise.resolve()
-    return new Promise((resolve) => this.#idle.push(resolve))
+    return new Promise((resolve) => {
+      this.#idle.push(resolve)
+      this.#tellIdle()
+    })
+  }
+
+  #tellIdle(): void {
+    if (this.#pending > this.#abandoned || this.#line.length > 0) return
+    for (const resolve of this.#idle.splice(0)) resolve()
   }
 
   #letIn(): void {
@@ -176,9 +190,7 @@ class Gate {
       if (!send.isAborted) this.#submit(send)
     }
     this.#isLettingIn = false
-    if (this.#pending === 0 && this.#line.length === 0) {
-      for (const resolve of this.#idle.splice(0)) resolve()
-    }
+    this.#tellIdle()
   }
 
   #submit(send: Send): boolean {
