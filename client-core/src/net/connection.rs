@@ -38,7 +38,7 @@ const WRITE_STALL: Duration = Duration::from_secs(10);
 
 /// A handle to the task that owns a socket. When the last one is dropped and everything is
 /// answered, the task ends.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Connection {
     queue: mpsc::Sender<Outgoing>,
     clock: SharedClock,

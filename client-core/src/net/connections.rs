@@ -124,13 +124,13 @@ impl Line {
         Self { address, dialer, current: ArcSwapOption::empty(), dialing: Mutex::default() }
     }
 
-    fn open_connection(&self) -> Option<Connection> {
-        self.current.load().as_ref().filter(|open| open.is_open()).map(|open| (**open).clone())
+    fn open_connection(&self) -> Option<Arc<Connection>> {
+        self.current.load_full().filter(|open| open.is_open())
     }
 
     /// The open connection, or a new one. After a failed dial the next waits for its turn, if
     /// `deadline` leaves the time.
-    async fn connect(&self, deadline: Duration) -> Result<Connection, CallError> {
+    async fn connect(&self, deadline: Duration) -> Result<Arc<Connection>, CallError> {
         if let Some(open) = self.open_connection() {
             return Ok(open);
         }
@@ -151,7 +151,8 @@ impl Line {
         match self.dial(deadline).await {
             Ok(connection) => {
                 *pause = Pause::default();
-                self.current.store(Some(Arc::new(connection.clone())));
+                let connection = Arc::new(connection);
+                self.current.store(Some(connection.clone()));
                 self.dialer.inbound.connected(&self.address);
                 Ok(connection)
             }

@@ -88,7 +88,7 @@ impl Inner {
         Prepared {
             topic,
             message_id,
-            properties: properties.as_encoded().to_owned(),
+            properties: properties.into_encoded(),
             body,
             sys_flag,
             flag,

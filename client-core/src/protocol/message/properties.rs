@@ -112,6 +112,11 @@ impl Properties {
         &self.0
     }
 
+    /// The encoded string, taken out.
+    pub fn into_encoded(self) -> String {
+        self.0
+    }
+
     /// The value of a property.
     pub fn get(&self, name: &str) -> Option<&str> {
         find(&self.0, name)
@@ -132,10 +137,19 @@ impl Properties {
 
     /// Adds a property without looking for one of the same name.
     pub fn append(&mut self, name: &str, value: &str) {
-        self.0.extend(name.chars().filter(|c| !is_separator(*c)));
+        self.0.reserve(name.len() + value.len() + 2);
+        self.push_text(name);
         self.0.push(char::from(NAME_END));
-        self.0.extend(value.chars().filter(|c| !is_separator(*c)));
+        self.push_text(value);
         self.0.push(char::from(VALUE_END));
+    }
+
+    fn push_text(&mut self, text: &str) {
+        if is_valid_text(text) {
+            self.0.push_str(text);
+        } else {
+            self.0.extend(text.chars().filter(|c| !is_separator(*c)));
+        }
     }
 
     /// Removes every property of this name.
@@ -166,7 +180,7 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Properties {
 
 /// Whether a text can stand in a property string.
 pub fn is_valid_text(text: &str) -> bool {
-    !text.chars().any(is_separator)
+    memchr::memchr2(NAME_END, VALUE_END, text.as_bytes()).is_none()
 }
 
 fn is_separator(c: char) -> bool {
