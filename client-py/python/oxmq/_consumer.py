@@ -72,6 +72,16 @@ class PushConsumer:
             if not await self._take():
                 return
 
+    async def next(self) -> Delivery | None:
+        """Waits for the next delivery; `None` once the consumer is drained or closed.
+
+        Cancelling it loses none.
+        """
+        while not self._taken:
+            if not await self._take():
+                return None
+        return self._taken.popleft()
+
     async def _take(self) -> bool:
         """Waits for deliveries and takes a batch; returns whether there may be more."""
         native = self._started()
