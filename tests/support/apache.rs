@@ -52,15 +52,29 @@ impl Cluster {
     /// # Panics
     /// With the output of the process that does not start.
     pub fn start(release: &Release, options: &Options) -> Self {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match Self::try_start(release, options) {
+                Ok(cluster) => return cluster,
+                // Someone else may have taken a port between our look and its use.
+                Err(failure) if attempts < 3 && failure.contains("ended") => {
+                    eprintln!("starting again: {failure}");
+                }
+                Err(failure) => panic!("{failure}"),
+            }
+        }
+    }
+
+    fn try_start(release: &Release, options: &Options) -> Result<Self, String> {
         let home = tempfile::tempdir().unwrap();
         prepare_home(home.path());
         let store = options.store.clone().unwrap_or_else(|| home.path().join("store"));
-        let name_server_address = free_address();
-        let name_server = start_name_server(release, home.path(), name_server_address, options);
-        let broker_address = free_broker_address();
+        let name_server = free_address();
+        let name_server_process = start_name_server(release, home.path(), name_server, options)?;
+        let broker = free_broker_address();
         let conf = home.path().join("broker.conf");
-        let text = broker_conf(broker_address, name_server_address, &store, &options.settings);
-        fs::write(&conf, text).unwrap();
+        fs::write(&conf, broker_conf(broker, name_server, &store, &options.settings)).unwrap();
         let heap: &[&str] = if options.for_benchmark {
             &["-Xms2g", "-Xmx2g", "-XX:MaxDirectMemorySize=2g"]
         } else {
@@ -74,19 +88,19 @@ impl Cluster {
         let class = "org.apache.rocketmq.broker.BrokerStartup";
         let mut command = release.java(home.path(), heap, class, &["-c", &path_text(&conf)]);
         command.env(REMOVE_AT_END, home.path());
-        let broker = Process::start("Apache's broker", &command);
-        broker.wait_for(PATIENCE, booted);
+        let broker_process = Process::start("Apache's broker", &command);
+        broker_process.try_wait_for(PATIENCE, booted)?;
         let cluster = Self {
             release: release.clone(),
-            name_server: name_server_address,
-            broker: broker_address,
+            name_server,
+            broker,
             store,
-            broker_process: broker,
-            _name_server_process: name_server,
+            broker_process,
+            _name_server_process: name_server_process,
             home,
         };
         cluster.wait_for_route();
-        cluster
+        Ok(cluster)
     }
 
     /// The cluster that the tests of one binary share, started by whoever asks first.
@@ -158,7 +172,7 @@ fn start_name_server(
     home: &Path,
     address: SocketAddr,
     options: &Options,
-) -> Process {
+) -> Result<Process, String> {
     let conf = home.join("ns.conf");
     let text = format!(
         "listenPort={}\nkvConfigPath={home}/kv.json\nconfigStorePath={home}/ns.properties\n",
@@ -174,8 +188,8 @@ fn start_name_server(
     let class = "org.apache.rocketmq.namesrv.NamesrvStartup";
     let command = release.java(home, heap, class, &["-c", &path_text(&conf)]);
     let process = Process::start("Apache's name server", &command);
-    process.wait_for(PATIENCE, booted);
-    process
+    process.try_wait_for(PATIENCE, booted)?;
+    Ok(process)
 }
 
 fn broker_conf(

@@ -87,6 +87,18 @@ impl Process {
     /// # Panics
     /// With the program's last lines, if it ends or `within` passes first.
     pub fn wait_for<T>(&self, within: Duration, wanted: impl Fn(&str) -> Option<T>) -> T {
+        self.try_wait_for(within, wanted).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// The program's last lines, if it ends or `within` passes first.
+    pub fn try_wait_for<T>(
+        &self,
+        within: Duration,
+        wanted: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, String> {
         let deadline = Deadline::after(within);
         let lines = lock(&self.lines);
         loop {
@@ -95,11 +107,15 @@ impl Process {
                     let found = wanted(&line);
                     self.keep(line);
                     if let Some(found) = found {
-                        return found;
+                        return Ok(found);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("{} is silent{}", self.name, self.seen()),
-                Err(RecvTimeoutError::Disconnected) => panic!("{} ended{}", self.name, self.seen()),
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(format!("{} is silent{}", self.name, self.seen()));
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(format!("{} ended{}", self.name, self.seen()));
+                }
             }
         }
     }
