@@ -24,6 +24,8 @@ pub(super) struct Assigned {
     pub(super) revoked: CancellationToken,
     /// What the broker was last told; -1 if nothing.
     committed: AtomicI64,
+    /// Held while the broker is being told.
+    pub(super) commits: tokio::sync::Mutex<()>,
 }
 
 impl Assigned {
@@ -43,6 +45,7 @@ impl Assigned {
             room: Notify::new(),
             revoked,
             committed: AtomicI64::new(committed),
+            commits: tokio::sync::Mutex::default(),
         }
     }
 

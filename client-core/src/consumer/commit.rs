@@ -22,22 +22,27 @@ impl Core {
     pub(super) async fn commit_all(&self, operation: &'static str) -> Result<(), Error> {
         let mut commits = JoinSet::new();
         for assigned in self.all_assigned() {
-            if let Some(offset) = assigned.uncommitted() {
-                commits.spawn(commit(assigned, offset, operation));
-            }
+            commits.spawn(commit(assigned, operation));
         }
-        commits.join_all().await.into_iter().collect()
+        let mut all = Ok(());
+        while let Some(ended) = commits.join_next().await {
+            // A commit without an outcome was cancelled with its runtime: nobody asks any more.
+            all = all.and(ended.unwrap_or(Ok(())));
+        }
+        all
     }
 }
 
-/// Tells the broker one offset.
+/// Tells the broker how far the group has come in one queue, unless it knows.
+///
+/// A queue's commits go one after another: brokers work on requests side by side, and an older
+/// offset that overtakes a newer one hands the next owner messages that were acknowledged. For the
+/// same reason pulls carry no offsets, as they may.
 ///
 /// Differs: Apache's client sends it one-way and so does not notice when it is lost.
-pub(super) async fn commit(
-    assigned: Arc<Assigned>,
-    offset: i64,
-    operation: &'static str,
-) -> Result<(), Error> {
+pub(super) async fn commit(assigned: Arc<Assigned>, operation: &'static str) -> Result<(), Error> {
+    let _turn = assigned.commits.lock().await;
+    let Some(offset) = assigned.uncommitted() else { return Ok(()) };
     let (shared, queue) = (&assigned.shared, &assigned.queue);
     let context = |error: Error| error.on_queue(queue).of_group(&shared.group);
     let route = shared.instance.routes.cached(&queue.topic);

@@ -123,8 +123,7 @@ impl Core {
     async fn give_up(&self, queue: &MessageQueue) {
         let Some(assigned) = self.owned().remove(queue) else { return };
         assigned.revoked.cancel();
-        let Some(offset) = assigned.uncommitted() else { return };
-        if let Err(error) = commit::commit(assigned, offset, "give up").await {
+        if let Err(error) = commit::commit(assigned, "give up").await {
             tracing::warn!(%error, "progress not committed: the next owner repeats it");
         }
     }
@@ -158,8 +157,8 @@ impl Core {
             assigned
         };
         self.shared.instance.runtime.spawn(pull::keep_pulling(self.clone(), assigned.clone()));
-        if let Start::Fresh(offset) = start {
-            if let Err(error) = commit::commit(assigned, offset, "take on").await {
+        if let Start::Fresh(_) = start {
+            if let Err(error) = commit::commit(assigned, "take on").await {
                 // The next commit tries again.
                 tracing::debug!(%error, "the start is not committed yet");
             }

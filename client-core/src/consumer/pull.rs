@@ -86,11 +86,11 @@ async fn pull_once(
     let context = |error: Error| error.on_queue(queue).of_group(&shared.group);
     let route = shared.instance.routes.cached(&queue.topic);
     let found = route.as_ref().and_then(|route| route.replica(&queue.broker_name, *replica));
-    let Some((address, is_master)) = found else {
+    let Some((address, _)) = found else {
         let reason = "the broker has no address";
         return Err(context(Error::new(ErrorKind::Unavailable, OPERATION, reason)));
     };
-    let (request, committing) = request(core, assigned, room, is_master);
+    let request = request(core, assigned, room);
     let deadline = shared.instance.deadline(TIMEOUT);
     let answer = shared
         .instance
@@ -109,9 +109,6 @@ async fn pull_once(
         let error = Error::from_response(OPERATION, code, answer.remark.as_deref());
         return Err(context(error).at(address.clone()));
     }
-    if let Some(offset) = committing {
-        assigned.note_committed(offset);
-    }
     let header: PullMessageResponseHeader = answer.header()?;
     *replica = header.suggest_which_broker_id;
     match code {
@@ -122,36 +119,24 @@ async fn pull_once(
     Ok(())
 }
 
-/// The request, and the offset that it commits on the way.
-fn request(
-    core: &Core,
-    assigned: &Assigned,
-    room: usize,
-    is_master: bool,
-) -> (RemotingCommand, Option<i64>) {
+fn request(core: &Core, assigned: &Assigned, room: usize) -> RemotingCommand {
     let queue = &assigned.queue;
-    let (fetched, committable) = {
-        let table = assigned.table();
-        (table.fetched(), table.committable())
-    };
-    // Only masters keep offsets.
-    let committing = is_master.then_some(committable).filter(|offset| *offset > 0);
-    let commit_flag = if committing.is_some() { pull_sys_flag::COMMIT_OFFSET } else { 0 };
     let header = PullMessageRequestHeader {
         consumer_group: core.shared.group.to_string(),
         topic: queue.topic.to_string(),
         queue_id: queue.queue_id,
-        queue_offset: fetched,
+        queue_offset: assigned.table().fetched(),
         max_msg_nums: i32::try_from(room.min(BATCH)).unwrap_or(i32::MAX),
-        sys_flag: pull_sys_flag::SUSPEND | pull_sys_flag::SUBSCRIPTION | commit_flag,
-        commit_offset: committing.unwrap_or(0),
+        sys_flag: pull_sys_flag::SUSPEND | pull_sys_flag::SUBSCRIPTION,
+        // See `commit`.
+        commit_offset: 0,
         suspend_timeout_millis: i64::try_from(SUSPEND.as_millis()).unwrap_or(i64::MAX),
         subscription: core.subscription(&queue.topic).map(|s| s.expression.clone()),
         sub_version: core.version,
         expression_type: None,
         max_msg_bytes: Some(BATCH_BYTES),
     };
-    (RemotingCommand::request(RequestCode::PULL_MESSAGE, &header), committing)
+    RemotingCommand::request(RequestCode::PULL_MESSAGE, &header)
 }
 
 /// Puts what came into the table of the queue and before the application.
@@ -239,7 +224,7 @@ async fn move_to(assigned: &Arc<Assigned>, header: &PullMessageResponseHeader) {
         "the broker does not have the offset asked for; going on where it says"
     );
     assigned.table().restart_at(next);
-    if let Err(error) = commit::commit(assigned.clone(), next, OPERATION).await {
+    if let Err(error) = commit::commit(assigned.clone(), OPERATION).await {
         tracing::warn!(%error, "the new offset is not committed yet");
     }
 }
