@@ -15,6 +15,9 @@
 //!
 //! Differs: Apache stops at the first damaged record and drops everything behind it.
 
+mod files;
+mod report;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,53 +27,14 @@ use oxmq::protocol::message::sys_flag;
 use super::checkpoint::Checkpoint;
 use super::commit_log::{CommitLog, Found, check, has_unwritten_sector, next_valid};
 use super::consume_queue::{Appended, FoundQueue, QueueTable, Unit, find_queues, is_safe_topic};
-use super::disk::{Disk, Open};
+use super::disk::Disk;
 use super::error::{Context, StoreError};
 use super::layout;
 use super::mapped_file::MappedWriter;
-use super::mapped_file_queue::{self, MappedFileQueue, Reservation};
+use super::mapped_file_queue::{MappedFileQueue, Reservation};
 use super::options::StoreOptions;
 
-/// Damaged places that are reported one by one; further ones are only counted.
-const MOST_REPORTED: usize = 1_000;
-
-/// A place of the commit log that holds no sound record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// The file.
-    pub file: PathBuf,
-    /// Byte offset in that file.
-    pub offset: u64,
-    /// What is wrong there.
-    pub reason: String,
-}
-
-impl Damage {
-    fn new(file: PathBuf, at: usize, reason: String) -> Self {
-        Self { file, offset: at as u64, reason }
-    }
-}
-
-/// What opening a store found and did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecoveryReport {
-    /// The store was closed cleanly before, or is new.
-    pub is_clean: bool,
-    /// Commit-log offset from which on records were checked.
-    pub start_offset: i64,
-    /// Commit-log offset where the log ends.
-    pub end_offset: i64,
-    /// Records checked.
-    pub records: u64,
-    /// Damaged places that were skipped, the first thousand.
-    pub damaged: Vec<Damage>,
-    /// How many there were in all.
-    pub damaged_count: u64,
-    /// The damaged end that was cut off.
-    pub torn_end: Option<Damage>,
-    /// The consume queues were rebuilt from the log's first record on.
-    pub rebuilt_queues: bool,
-}
+pub use report::{Damage, RecoveryReport};
 
 /// An opened log and its queues.
 pub(crate) struct Recovered {
@@ -108,7 +72,7 @@ pub(crate) fn recover(
     checkpoint: Checkpoint,
     is_clean: bool,
 ) -> Result<Recovered, StoreError> {
-    let log_queue = open_log_queue(options, disk)?;
+    let log_queue = files::open_log_queue(options, disk)?;
     let found_queues = find_queues(&**disk, &options.consume_queue_dir())?;
     let lengths = found_queues.iter().flat_map(|queue| &queue.files).map(|file| file.length);
     options.consume_queue_file_bytes =
@@ -117,55 +81,13 @@ pub(crate) fn recover(
         disk,
         checkpoint,
         is_clean,
-        files: open_log_files(&log_queue, disk)?,
+        files: files::open_log_files(&log_queue, &**disk)?,
         report: RecoveryReport { is_clean, ..RecoveryReport::default() },
         end: (0, 0),
         last_store_ms: 0,
     };
     let table = recovery.run(options, found_queues)?;
     recovery.finish(log_queue, table)
-}
-
-fn open_log_queue(
-    options: &mut StoreOptions,
-    disk: &Arc<dyn Disk>,
-) -> Result<MappedFileQueue, StoreError> {
-    let dir = options.commit_log_dir();
-    let found = mapped_file_queue::list(&**disk, &dir)?;
-    let lengths = found.iter().map(|file| file.length);
-    options.commit_log_file_bytes =
-        layout::commit_log_file_bytes(lengths, options.commit_log_file_bytes);
-    let file_bytes = usize::try_from(options.commit_log_file_bytes).unwrap_or(usize::MAX);
-    Ok(MappedFileQueue::new(dir, file_bytes, Arc::clone(disk)))
-}
-
-/// Maps the log's files. An empty last one is removed, one that was cut short gets its length back.
-fn open_log_files(
-    queue: &MappedFileQueue,
-    disk: &Arc<dyn Disk>,
-) -> Result<Vec<MappedWriter>, StoreError> {
-    let mut found = mapped_file_queue::list(&**disk, queue.dir())?;
-    while let Some(empty) = found.pop_if(|last| last.length == 0) {
-        queue.remove(&empty.path)?;
-    }
-    let full = queue.file_bytes() as u64;
-    let mut files = Vec::with_capacity(found.len());
-    for file in &found {
-        if file.length > full {
-            let reason = format!(
-                "{} has {} bytes, the other commit-log files {full}",
-                file.path.display(),
-                file.length
-            );
-            return Err(StoreError::BadOptions { reason });
-        }
-        if file.length < full {
-            let open = disk.open(&file.path, Open::Existing).context(&file.path, "open")?;
-            disk.set_length(&open, full).context(&file.path, "set the length of")?;
-        }
-        files.push(queue.open(file)?);
-    }
-    Ok(files)
 }
 
 impl Recovery<'_> {
@@ -281,7 +203,7 @@ impl Recovery<'_> {
                             Placed::Yes => {}
                             Placed::Taken => {
                                 let reason = "a record's place in its queue is taken".into();
-                                self.note(Damage::new(self.path(file), at, reason));
+                                self.report.note(Damage::new(self.path(file), at, reason));
                             }
                             Placed::Lacking => return Ok(Pass::QueuesIncomplete),
                         }
@@ -305,7 +227,7 @@ impl Recovery<'_> {
             match next {
                 Some((next, store_ms)) if !self.is_end(place, next, store_ms) => {
                     let damage = damage(reason);
-                    self.note(damage);
+                    self.report.note(damage);
                     is_damaged = true;
                     place = next;
                 }
@@ -328,15 +250,6 @@ impl Recovery<'_> {
             .get(file)
             .map(|file| file.file().disk_file().path().to_path_buf())
             .unwrap_or_default()
-    }
-
-    fn note(&mut self, damage: Damage) {
-        let Damage { file, offset, reason } = &damage;
-        tracing::warn!(file = %file.display(), offset, %reason, "a damaged record is skipped");
-        self.report.damaged_count += 1;
-        if self.report.damaged.len() < MOST_REPORTED {
-            self.report.damaged.push(damage);
-        }
     }
 
     /// The next place at or after the given one where a record or a blank is sound.
@@ -405,7 +318,7 @@ impl Recovery<'_> {
             queue.push(Arc::clone(file.file()));
         }
         writer.publish(at);
-        self.clear_rest(&mut writer)?;
+        files::clear_rest(&**self.disk, &mut writer)?;
         queue.push(Arc::clone(writer.file()));
         let log = CommitLog::new(queue, writer, self.last_store_ms);
         self.report.end_offset = log.end();
@@ -415,41 +328,6 @@ impl Recovery<'_> {
         let durable = if self.is_clean { log.end() } else { self.report.start_offset };
         Ok(Recovered { log, table, report: self.report, durable })
     }
-
-    /// Makes sure that behind the log's end nothing is left that a later recovery could take for
-    /// a record, and that there is room on the disk.
-    fn clear_rest(&self, writer: &mut MappedWriter) -> Result<(), StoreError> {
-        let (end, length) = (writer.published(), writer.file().length());
-        let file = Arc::clone(writer.file());
-        let file = file.disk_file();
-        if has_data(&**self.disk, writer, end)? {
-            self.disk.zero(file, end as u64, length as u64).context(file.path(), "clear")?;
-            self.disk.sync_data(file).context(file.path(), "sync")?;
-        }
-        self.disk
-            .reserve(file, end as u64, length as u64)
-            .context(file.path(), "reserve blocks for")?;
-        writer.set_reserved(length);
-        Ok(())
-    }
-}
-
-/// Whether a byte other than zero stands at or after `from`.
-fn has_data(disk: &dyn Disk, writer: &MappedWriter, from: usize) -> Result<bool, StoreError> {
-    const WINDOW: usize = 1 << 20;
-    let file = writer.file().disk_file();
-    let mut at = from;
-    while at < writer.all().len() {
-        let data = disk.next_data(file, at as u64).context(file.path(), "read")?;
-        let Some(data) = data.and_then(|data| usize::try_from(data).ok()) else { return Ok(false) };
-        let end = data.saturating_add(WINDOW).min(writer.all().len());
-        let window = writer.all().get(data.max(at)..end).unwrap_or_default();
-        if window.iter().any(|byte| *byte != 0) {
-            return Ok(true);
-        }
-        at = end;
-    }
-    Ok(false)
 }
 
 /// Why a sound record cannot be one that this log was given.
