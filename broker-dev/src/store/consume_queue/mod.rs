@@ -3,6 +3,7 @@
 //! They hold nothing that the log does not: what is missing or doubtful is written again from it.
 
 mod queue;
+mod recent;
 mod table;
 mod unit;
 

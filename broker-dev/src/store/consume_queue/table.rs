@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use oxmq::protocol::message::record::Record;
 use oxmq::protocol::message::sys_flag;
 
 use super::queue::{Appended, ConsumeQueue};
+use super::recent::RecentQueues;
 use super::unit::{self, Unit};
 use crate::store::Arrived;
 use crate::store::disk::Disk;
@@ -25,6 +26,8 @@ pub(crate) struct QueueTable {
     delay_levels_ms: Vec<i64>,
     disk: Arc<dyn Disk>,
     queues: RwLock<Queues>,
+    /// Those that the dispatch used last.
+    recent: Mutex<RecentQueues>,
 }
 
 /// The files of one queue, as found in its folder.
@@ -79,7 +82,14 @@ impl QueueTable {
         delay_levels_ms: Vec<i64>,
         disk: Arc<dyn Disk>,
     ) -> Self {
-        Self { dir, file_bytes, delay_levels_ms, disk, queues: RwLock::default() }
+        Self {
+            dir,
+            file_bytes,
+            delay_levels_ms,
+            disk,
+            queues: RwLock::default(),
+            recent: Mutex::default(),
+        }
     }
 
     /// A queue that exists.
@@ -156,7 +166,15 @@ impl DispatchSink for QueueTable {
         if !sys_flag::is_queued(record.sys_flag) {
             return Ok(());
         }
-        let queue = self.get_or_create(record.topic, record.queue_id)?;
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = match recent.get(record.topic, record.queue_id) {
+            Some(queue) => Arc::clone(queue),
+            None => {
+                let queue = self.get_or_create(record.topic, record.queue_id)?;
+                recent.remember(Arc::clone(&queue));
+                queue
+            }
+        };
         let (_, unit) = self.append(&queue, record, length)?;
         let max_offset = record.queue_offset + 1;
         match arrived.last_mut() {

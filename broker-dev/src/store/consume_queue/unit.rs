@@ -8,12 +8,16 @@
 //!
 //! Source: RocketMQ 5.3.3 `store/ConsumeQueue`.
 
-use oxmq::protocol::message::properties::{self, name};
+use memchr::memmem;
+use oxmq::protocol::message::properties::{VALUE_END, name};
 use oxmq::protocol::message::record::Record;
 use oxmq::protocol::message::tags;
 
 /// Bytes of a unit.
 pub(crate) const UNIT_BYTES: usize = 20;
+
+/// How the property of the tag begins.
+const TAGS: &[u8] = b"TAGS\x01";
 
 /// Topic whose queues are the delay levels.
 const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
@@ -68,7 +72,24 @@ pub(crate) fn tags_code(record: &Record<'_>, delay_levels_ms: &[i64]) -> i64 {
             return deliver_time(record.store_timestamp, level, delay_levels_ms);
         }
     }
-    tags::tags_code(properties::find(record.properties, name::TAGS))
+    tags::tags_code(tags_of(record.properties))
+}
+
+/// The `TAGS` property; what [`oxmq::protocol::message::properties::find`] gives, but without
+/// looking at every property: this is asked for each message.
+fn tags_of(properties: &str) -> Option<&str> {
+    let bytes = properties.as_bytes();
+    let mut before = bytes.len();
+    loop {
+        let at = memmem::rfind(bytes.get(..before)?, TAGS)?;
+        let value = properties.get(at + TAGS.len()..)?;
+        let value = value.split(char::from(VALUE_END)).next()?;
+        let begins = at.checked_sub(1).is_none_or(|last| bytes.get(last) == Some(&VALUE_END));
+        if begins && !value.is_empty() {
+            return Some(value);
+        }
+        before = at;
+    }
 }
 
 fn deliver_time(store_timestamp: i64, level: i64, delay_levels_ms: &[i64]) -> i64 {
@@ -90,6 +111,25 @@ mod tests {
         assert_eq!(unit.encode(), bytes);
         assert_eq!(Unit::decode(&bytes), unit);
         assert!(unit.is_record() && !Unit::BLANK.is_record());
+    }
+
+    #[test]
+    fn the_tag_is_the_one_that_a_walk_over_all_properties_finds() {
+        for text in [
+            "",
+            "TAGS\u{1}a",
+            "TAGS\u{1}a\u{2}",
+            "TAGS\u{1}a\u{2}TAGS\u{1}b\u{2}",
+            "TAGS\u{1}a\u{2}TAGS\u{1}\u{2}",
+            "MYTAGS\u{1}a\u{2}",
+            "TAGS\u{1}a\u{2}MYTAGS\u{1}b\u{2}",
+            "k\u{1}TAGS\u{1}x\u{2}",
+            "k\u{1}v\u{2}TAGS\u{1}中文\u{1}x\u{2}z",
+            "TAGS\u{2}",
+        ] {
+            let walked = oxmq::protocol::message::properties::find(text, name::TAGS);
+            assert_eq!(tags_of(text), walked, "{text:?}");
+        }
     }
 
     #[test]
