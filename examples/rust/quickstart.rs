@@ -1,6 +1,8 @@
 //! Sends one message and consumes it. Stands in the README as it is here.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
+use std::time::Duration;
+
 use oxmq::{Client, ConsumeFrom, Message};
 
 #[tokio::main]
@@ -18,5 +20,6 @@ async fn main() -> Result<(), oxmq::Error> {
         println!("received {}", String::from_utf8_lossy(&delivery.body));
         delivery.ack().await?;
     }
+    consumer.drain(Duration::from_secs(5)).await;
     Ok(())
 }
