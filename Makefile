@@ -14,9 +14,9 @@ help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
-demo: python-release node-release examples/node_modules ## Real events through broker-dev, in three languages (EVENTS=file takes your own)
-	$(CARGO) build --release --quiet -p oxmq-broker-dev -p oxmq-examples --bins
-	target/release/demo --events '$(EVENTS)' --python $(VENV)/python
+demo: python node examples/node_modules ## Real events through broker-dev, in three languages (EVENTS=file takes your own)
+	$(CARGO) build --locked -p oxmq-broker-dev -p oxmq-examples --bins
+	target/debug/demo --events '$(EVENTS)' --python $(VENV)/python
 
 .PHONY: test
 test: test-rust test-python test-node test-examples fuzz ## Everything, in all three languages
