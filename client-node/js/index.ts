@@ -21,5 +21,6 @@ export {
   UnavailableError,
   type ErrorCode,
 } from './error.js'
+export { setLogger, type LogLevel, type LogRecord } from './log.js'
 export type { Delivery, Message, MessageQueue, Receipt } from './message.js'
 export type { Producer, ProducerOptions, SendOptions } from './producer.js'

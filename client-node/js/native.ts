@@ -60,7 +60,10 @@ export interface NativeHub {
   takeConsumer(tag: number): NativeConsumer | null
   takeBroker(tag: number): NativeBroker | null
   takeFailure(tag: number): ErrorFields | null
-  setLog(level: string, listener: (level: string, target: string, text: string) => void): void
+  setLog(
+    level: string,
+    listener: ((level: string, target: string, text: string) => void) | undefined,
+  ): void
 }
 
 export interface NativeClient {

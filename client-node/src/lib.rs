@@ -13,6 +13,7 @@
 
 mod consumer;
 mod error;
+mod log;
 mod message;
 mod producer;
 mod runtime;

@@ -27,11 +27,7 @@ pub(crate) fn runtime() -> Result<Handle> {
     static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {
         let threads = available_parallelism().map_or(1, |count| count.get().min(MAX_THREADS));
-        Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("oxmq")
-            .enable_all()
-            .build()
+        Builder::new_multi_thread().worker_threads(threads).thread_name("oxmq").enable_all().build()
     });
     match runtime {
         Ok(runtime) => Ok(runtime.handle().clone()),

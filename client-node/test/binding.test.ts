@@ -4,7 +4,16 @@ import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
-import { ClosedError, connect, InvalidArgumentError, OxmqError, TimeoutError, UnavailableError } from 'oxmq'
+import {
+  ClosedError,
+  connect,
+  InvalidArgumentError,
+  OxmqError,
+  setLogger,
+  TimeoutError,
+  UnavailableError,
+  type LogRecord,
+} from 'oxmq'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fromFirst, next, own, send, Server, until } from './support/server.js'
 
@@ -225,4 +234,23 @@ test('a_process_runs_as_long_as_somebody_waits', async () => {
     const { stdout } = await run(process.execPath, arguments_, { timeout: 20_000 })
     expect(stdout).toBe('sent\nreceived\nend\n')
   }
+})
+
+test('the_log_goes_to_the_applications_logger', async () => {
+  const topic = own('logged')
+  const { client, producer } = await server.withTopic(topic, 1)
+  await send(producer, topic, 'k', 1)
+  const records: LogRecord[] = []
+  setLogger((record) => records.push(record), 'warn')
+  try {
+    const consumer = fromFirst(client, own('loggers'), topic)
+    await (await next(consumer)).reject('cannot be read')
+    await until('the rejection is logged', () =>
+      records.some(({ level, message }) => level === 'warn' && message.includes('cannot be read')),
+    )
+    await consumer.close()
+  } finally {
+    setLogger(undefined)
+  }
+  expect(records.every(({ level }) => level === 'warn' || level === 'error')).toBe(true)
 })
