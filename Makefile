@@ -6,6 +6,8 @@ CARGO ?= cargo
 # Any file with one message a line, or a GeoJSON collection; by default a week of earthquakes.
 EVENTS ?= examples/node_modules/vega-datasets/data/earthquakes.json
 FUZZ_SECONDS ?= 20
+# The releases of Apache RocketMQ that the clients are proved on.
+APACHE ?= 4.9.7 5.3.3
 
 .DEFAULT_GOAL := help
 
@@ -61,6 +63,9 @@ python-release: $(VENV)/python
 .PHONY: test-python
 test-python: python ## Tests and types of the Python package
 	$(VENV)/pytest -q client-py/tests
+	# The same promises on Apache's servers; skipped, loudly, where there is no Java.
+	$(CARGO) build --locked --quiet -p oxmq-tests --bin on-apache
+	for version in $(APACHE); do target/debug/on-apache $$version $(VENV)/pytest -q client-py/tests/test_promises.py || exit 1; done
 	$(VENV)/mypy --strict client-py/python client-py/tests/typing examples/python
 
 # ---- Node
@@ -80,6 +85,8 @@ node-release: client-node/node_modules
 .PHONY: test-node
 test-node: node ## Tests and types of the Node package
 	npm test --prefix client-node
+	$(CARGO) build --locked --quiet -p oxmq-tests --bin on-apache
+	for version in $(APACHE); do target/debug/on-apache $$version npm test --prefix client-node -- promises || exit 1; done
 
 # ---- Examples
 
