@@ -386,6 +386,18 @@ async fn a_broker_that_forgot_this_member_takes_no_queues_away() {
 }
 
 #[tokio::test]
+async fn a_broker_that_was_restarted_is_told_who_we_are_at_once() {
+    let setting = Setting::new(2).await;
+    let stream = setting.consumer().stream().await.unwrap();
+    assert_eq!(setting.state().members.len(), 1);
+    setting.state().members.clear();
+    setting.network.disconnect(&broker(0));
+    setting.pass(2 * SECOND).await;
+    assert_eq!(setting.state().members.len(), 1, "long before the next heartbeat is due");
+    assert_eq!(stream.assignment().len(), 2);
+}
+
+#[tokio::test]
 async fn an_offset_that_is_gone_moves_on() {
     let setting = Setting::new(1).await;
     setting.put(0, (0..5).map(|n| message(&n.to_string())));
@@ -544,6 +556,20 @@ async fn a_drain_with_nothing_in_flight_takes_no_time() {
     let consumer = setting.consumer().start(|_| async { Ok(Ack) }).await.unwrap();
     let report = consumer.drain(Duration::from_secs(3_600)).await;
     assert_eq!((report.finished, report.handed_back, report.abandoned), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn the_streams_of_a_closed_client_end() {
+    let setting = Setting::new(1).await;
+    let stream = Arc::new(setting.consumer().stream().await.unwrap());
+    let waiting = tokio::spawn({
+        let stream = stream.clone();
+        async move { stream.next().await.is_none() }
+    });
+    settle().await;
+    setting.client.close();
+    assert!(waiting.await.unwrap());
+    assert_eq!(stream.take(1, 1, &mut Vec::new()), Taken::Closed);
 }
 
 #[tokio::test]

@@ -29,8 +29,8 @@ impl Core {
         let shared = &self.shared;
         let until = shared.instance.deadline(deadline);
         shared.begin_drain();
-        shared.stop.cancel();
         let handed_back = self.ready.close().len() + untaken;
+        shared.stop.cancel();
         let assigned = self.all_assigned();
         let given = || {
             let in_flight: usize = assigned.iter().map(|one| one.table().in_flight()).sum();

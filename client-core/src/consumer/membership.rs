@@ -23,9 +23,14 @@ const INTERVAL: Duration = Duration::from_secs(20);
 /// How soon they are computed again when something was missing.
 const INTERVAL_WHEN_INCOMPLETE: Duration = Duration::from_secs(1);
 
-/// Computes shares from time to time and whenever members or routes change, until the consumer
-/// stops.
+/// Computes shares from time to time and whenever members or routes change, until the consumer or
+/// its client stops; then nobody waits for deliveries any longer.
 pub(super) async fn keep_balanced(core: Arc<Core>) {
+    balance(&core).await;
+    core.ready.close();
+}
+
+async fn balance(core: &Arc<Core>) {
     let (instance, stop) = (&core.shared.instance, &core.shared.stop);
     let mut interval = INTERVAL_WHEN_INCOMPLETE;
     loop {

@@ -48,11 +48,7 @@ impl ConsumerStream {
     /// # Cancel safety
     /// Dropping the future loses no delivery.
     pub async fn next(&self) -> Option<Delivery> {
-        tokio::select! {
-            biased;
-            delivery = self.core().ready.next() => delivery,
-            () = self.core().shared.instance.stop.cancelled() => None,
-        }
+        self.core().ready.next().await
     }
 
     /// Takes what is there and does not wait: up to `max` deliveries, stopping once `max_bytes` of

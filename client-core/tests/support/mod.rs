@@ -99,7 +99,10 @@ async fn serve(
         }
         tokio::select! {
             read = stream.read_buf(&mut input) => if read.unwrap_or(0) == 0 { return },
-            Some(command) = pushed.recv() => write(&mut stream, &command).await,
+            command = pushed.recv() => match command {
+                Some(command) => write(&mut stream, &command).await,
+                None => return,
+            },
         }
     }
 }
@@ -183,6 +186,11 @@ impl Network {
     /// How often this address was dialed.
     pub fn dials(&self, address: &str) -> usize {
         self.dials.lock().unwrap().iter().filter(|dialed| *dialed == address).count()
+    }
+
+    /// The peer at `address` closes its last connection.
+    pub fn disconnect(&self, address: &str) {
+        self.pushes.lock().unwrap().remove(address);
     }
 
     /// The peer at `address` sends something by itself.
