@@ -290,9 +290,11 @@ mod tests {
     #[test]
     fn every_printed_value_can_be_read_back() {
         let printed = BrokerConfig::default();
-        let mut read = BrokerConfig::default();
-        read.broker_name = "other".to_owned();
-        read.flush = FlushMode::Sync;
+        let mut read = BrokerConfig {
+            broker_name: "other".to_owned(),
+            flush: FlushMode::Sync,
+            ..BrokerConfig::default()
+        };
         for (key, value) in printed.entries() {
             read.set(key, &value).unwrap();
         }
