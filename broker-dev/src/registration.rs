@@ -1,6 +1,6 @@
 //! How name servers learn of this broker: the one in this process by a call, others over the wire.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -92,12 +92,28 @@ impl Registrar {
         self.changed.send_modify(|changes| *changes += 1);
     }
 
-    fn register_command(&self, topics: TopicConfigSerializeWrapper) -> RemotingCommand {
+    /// The address that a name server elsewhere is told: that by which we reach it, where we listen
+    /// on every address.
+    fn address_from(&self, local: IpAddr) -> String {
+        match self.address.parse::<SocketAddr>() {
+            Ok(all) if all.ip().is_unspecified() => {
+                SocketAddr::new(local.to_canonical(), all.port()).to_string()
+            }
+            _ => self.address.clone(),
+        }
+    }
+
+    fn register_command(
+        &self,
+        topics: TopicConfigSerializeWrapper,
+        local: IpAddr,
+    ) -> RemotingCommand {
+        let address = self.address_from(local);
         let header = RegisterBrokerRequestHeader {
             broker_name: self.broker_name.clone(),
-            broker_addr: self.address.clone(),
+            broker_addr: address.clone(),
             cluster_name: self.cluster.clone(),
-            ha_server_addr: Some(self.address.clone()),
+            ha_server_addr: Some(address),
             broker_id: self.broker_id,
             heartbeat_timeout_millis: None,
             enable_acting_master: Some(false),
@@ -111,10 +127,10 @@ impl Registrar {
         RemotingCommand::request(RequestCode::REGISTER_BROKER, &header).with_body(body.encode())
     }
 
-    fn unregister_command(&self) -> RemotingCommand {
+    fn unregister_command(&self, local: IpAddr) -> RemotingCommand {
         let header = BrokerRequestHeader {
             broker_name: self.broker_name.clone(),
-            broker_addr: self.address.clone(),
+            broker_addr: self.address_from(local),
             cluster_name: self.cluster.clone(),
             broker_id: self.broker_id,
         };
@@ -132,8 +148,8 @@ pub(crate) async fn register_with(address: String, core: Weak<Core>) {
     loop {
         let Some(core) = core.upgrade() else { return };
         changes.mark_unchanged();
-        let command = core.registrar.register_command(core.topics.all());
-        let sent = clock::timeout(&*core.clock, TIMEOUT, call(&address, &mut connection, &command));
+        let command = |local| core.registrar.register_command(core.topics.all(), local);
+        let sent = clock::timeout(&*core.clock, TIMEOUT, call(&address, &mut connection, command));
         match sent.await.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
             Ok(()) => tracing::debug!(address, "registered with a name server"),
             Err(error) => {
@@ -152,9 +168,8 @@ pub(crate) async fn register_with(address: String, core: Weak<Core>) {
 
 /// Takes leave of the name server at `address`.
 pub(crate) async fn unregister_from(address: &str, core: &Core) {
-    let command = core.registrar.unregister_command();
     let mut connection = None;
-    let sent = call(address, &mut connection, &command);
+    let sent = call(address, &mut connection, |local| core.registrar.unregister_command(local));
     let clock: &dyn Clock = &*core.clock;
     if let Ok(Err(error)) = clock::timeout(clock, Duration::from_secs(1), sent).await {
         tracing::warn!(address, error, "cannot unregister from a name server");
@@ -164,13 +179,14 @@ pub(crate) async fn unregister_from(address: &str, core: &Core) {
 async fn call(
     address: &str,
     connection: &mut Option<TcpStream>,
-    command: &RemotingCommand,
+    command: impl FnOnce(IpAddr) -> RemotingCommand,
 ) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     let stream = match connection {
         Some(stream) => stream,
         None => connection.insert(TcpStream::connect(address).await.map_err(text)?),
     };
+    let command = command(stream.local_addr().map_err(text)?.ip());
     let mut buffer = BytesMut::new();
     command.encode(&mut buffer).map_err(|error| error.to_string())?;
     stream.write_all(&buffer).await.map_err(text)?;
@@ -188,6 +204,26 @@ async fn call(
         }
         if stream.read_buf(&mut buffer).await.map_err(text)? == 0 {
             return Err("the name server closed the connection".to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_name_servers_are_told_an_address_that_can_be_reached() {
+        let local = "10.0.0.5".parse().unwrap();
+        for (listening, advertised, told) in [
+            ("0.0.0.0:10911", "", "10.0.0.5:10911"),
+            ("10.0.0.9:10911", "", "10.0.0.9:10911"),
+            ("0.0.0.0:10911", "broker.example", "broker.example:10911"),
+        ] {
+            let config =
+                BrokerConfig { advertised_ip: advertised.to_owned(), ..BrokerConfig::default() };
+            let registrar = Registrar::new(&config, listening.parse().unwrap(), None);
+            assert_eq!(registrar.address_from(local), told);
         }
     }
 }
