@@ -17,7 +17,7 @@ from itertools import islice
 import oxmq
 import oxmq.blocking
 
-QUEUES_WARM = 64
+WARM_UP = 64
 
 
 class Stopwatch:
@@ -113,8 +113,8 @@ async def measure(options: argparse.Namespace) -> int:
     stored = 0
     async with oxmq.connect(options.name_server) as client:
         producer = await client.producer("bench", compress_above=1 << 30)
-        await gathered(producer, options.topic, body, QUEUES_WARM, QUEUES_WARM)
-        stored += QUEUES_WARM
+        await gathered(producer, options.topic, body, WARM_UP, WARM_UP)
+        stored += WARM_UP
         for at_once, count in ((1, options.count // 20), (100, options.count)):
             await tasks(producer, options.topic, body, count, at_once)
             stored += count

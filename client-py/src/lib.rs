@@ -11,6 +11,7 @@
 //! take the interpreter's lock: they put results down and ring a [`bell`]; a thread of Python picks
 //! them up.
 
+mod backlog;
 mod bell;
 mod blocking;
 mod client;

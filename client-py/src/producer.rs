@@ -4,18 +4,19 @@ use oxmq::SendOptions;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::backlog::Numbered;
 use crate::client::{or_exception, seconds};
 use crate::message::{MessageQueue, Parts};
-use crate::queue::Queue;
+use crate::queue::{Queue, next_tag};
 use crate::runtime::Here;
 
 /// A producer, for any number of event loops.
 #[pyclass(frozen, module = "oxmq._native")]
-pub(crate) struct Producer(Here<oxmq::Producer>);
+pub(crate) struct Producer(Here<Numbered>);
 
 impl Producer {
     pub(crate) fn new(producer: oxmq::Producer) -> Self {
-        Self(Here::new(producer))
+        Self(Here::new(Numbered { number: next_tag(), producer }))
     }
 }
 
@@ -37,7 +38,7 @@ impl Producer {
     /// The producer's group.
     #[getter]
     fn group(&self) -> PyResult<&str> {
-        Ok(self.0.get()?.group())
+        Ok(self.0.get()?.producer.group())
     }
 
     /// Sends a message; the future gets a receipt.
@@ -81,14 +82,14 @@ impl Producer {
         flag: i32,
     ) -> PyResult<u64> {
         let parts = Parts { topic, body, tag, key, keys, properties, delay_level, flag };
-        let (producer, message) = (self.0.get()?.clone(), parts.build()?);
+        let (producer, message) = (self.0.get()?.producer.clone(), parts.build()?);
         let send = async move { producer.send_oneway(message).await };
         queue.call(py, future, send, |py, sent| or_exception(py, sent).map(|()| py.None()))
     }
 
     /// The future of a send was cancelled: stops its retries.
     fn cancel(&self, tag: u64) -> PyResult<()> {
-        self.0.get()?.cancel(tag);
+        self.0.get()?.producer.cancel(tag);
         Ok(())
     }
 }

@@ -4,20 +4,22 @@
 //! [`Completions`] (sends) or [`Answers`] (everything rarer), the alarm rings once for however many
 //! there are, and [`Queue::drain`] sets all futures in one go, on the loop's thread.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use oxmq::clock::{SystemClock, sleep};
 use oxmq::completions::{Bell, Completion, Completions, Outcome};
-use oxmq::{Error, ErrorKind, Full, Message, SendOptions};
+use oxmq::{Error, ErrorKind, Message, SendOptions};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::{IntoPyObjectExt, intern};
 use tokio::task::AbortHandle;
 
+use crate::backlog::{Backlog, Numbered};
 use crate::bell::{Alarm, Condition};
 use crate::error;
 use crate::message::Receipt;
@@ -25,12 +27,10 @@ use crate::runtime::{self, Here};
 
 /// How many results one turn of the loop takes before others get theirs.
 const MAX_DRAIN: usize = 1_024;
-/// How many bytes of messages may wait for a place among the sends under way.
-const MAX_BACKLOG_BYTES: usize = 256 * 1024 * 1024;
-/// What a waiting message takes besides its body, about.
-const MESSAGE_OVERHEAD_BYTES: usize = 512;
 /// How many calls other than sends may be under way.
 const MAX_CALLS: usize = 65_536;
+/// How soon a loop looks again for a place when another loop has them all.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Numbers calls. For the whole process, since a producer may serve several loops.
 static NEXT_TAG: AtomicU64 = AtomicU64::new(1);
@@ -69,6 +69,8 @@ pub(crate) struct Answers {
 struct AnswerList {
     results: Vec<(u64, Convert)>,
     woken: Vec<u64>,
+    /// There may be places for messages that wait.
+    look_again: bool,
 }
 
 impl Answers {
@@ -78,6 +80,11 @@ impl Answers {
 
     fn push(&self, tag: u64, convert: Convert) {
         self.list().results.push((tag, convert));
+        self.alarm.ring();
+    }
+
+    fn look_again(&self) {
+        self.list().look_again = true;
         self.alarm.ring();
     }
 
@@ -91,37 +98,34 @@ impl Answers {
 /// A call that has no result yet.
 struct Waiting {
     future: Py<PyAny>,
-    /// Ends the work of a call other than a send.
-    abort: Option<AbortHandle>,
+    work: Work,
 }
 
-/// A send that found no place, with its producer.
-struct Backlogged {
-    producer: oxmq::Producer,
-    message: Message,
-    options: SendOptions,
+/// What a cancelled call ends.
+enum Work {
+    /// A send of the producer with this number.
+    Send(u64),
+    Call(AbortHandle),
 }
 
 /// What belongs to the loop's thread.
 #[derive(Default)]
 struct Table {
     waiting: HashMap<u64, Waiting>,
-    /// In the order of their calls.
-    backlog: BTreeMap<u64, Backlogged>,
-    backlog_bytes: usize,
+    backlog: Backlog,
+    /// Calls other than sends among `waiting`.
+    calls: usize,
     listeners: HashMap<u64, Py<PyAny>>,
 }
 
 impl Table {
-    fn unlog(&mut self, tag: u64) -> Option<Backlogged> {
-        let taken = self.backlog.remove(&tag)?;
-        self.backlog_bytes = self.backlog_bytes.saturating_sub(weight(&taken.message));
-        Some(taken)
+    fn remove(&mut self, tag: u64) -> Option<Waiting> {
+        let removed = self.waiting.remove(&tag)?;
+        if matches!(removed.work, Work::Call(_)) {
+            self.calls = self.calls.saturating_sub(1);
+        }
+        Some(removed)
     }
-}
-
-fn weight(message: &Message) -> usize {
-    message.body().len() + MESSAGE_OVERHEAD_BYTES
 }
 
 /// The results of one event loop's calls.
@@ -151,7 +155,7 @@ impl Queue {
     pub(crate) fn send(
         &self,
         py: Python<'_>,
-        producer: &oxmq::Producer,
+        producer: &Numbered,
         message: Message,
         options: SendOptions,
         future: Py<PyAny>,
@@ -159,28 +163,29 @@ impl Queue {
         let completions = self.completions.get()?;
         let tag = next_tag();
         let mut table = self.table();
-        // First come, first served: nobody overtakes those who wait.
-        let refused = if table.backlog.is_empty() {
-            // Only a message that was refused needs its options again.
-            let given = options.clone();
-            producer.submit_with(message, given, tag, completions).err().map(|Full(back)| back)
-        } else {
-            Some(message)
-        };
-        if let Some(message) = refused {
-            let bytes = weight(&message);
-            if table.backlog_bytes + bytes > MAX_BACKLOG_BYTES {
-                drop(table);
-                const REASON: &str = "256 MiB of messages wait for their turn already; \
-                                      await some sends before making more";
-                let topic = Some(message.topic());
-                return Err(error::local(py, ErrorKind::Busy, "send", topic, REASON));
-            }
-            table.backlog_bytes += bytes;
-            table.backlog.insert(tag, Backlogged { producer: producer.clone(), message, options });
+        if let Err(message) = table.backlog.send(producer, message, options, tag, completions) {
+            drop(table);
+            const REASON: &str = "256 MiB of messages wait for their turn already; await some \
+                                  sends before making more";
+            let topic = Some(message.topic());
+            return Err(error::local(py, ErrorKind::Busy, "send", topic, REASON));
         }
-        table.waiting.insert(tag, Waiting { future, abort: None });
+        table.waiting.insert(tag, Waiting { future, work: Work::Send(producer.number) });
+        if table.backlog.is_stuck() {
+            drop(table);
+            self.look_again_soon(py)?;
+        }
         Ok(tag)
+    }
+
+    /// Has the backlog tried again although no send of this loop will end.
+    fn look_again_soon(&self, py: Python<'_>) -> PyResult<()> {
+        let answers = self.answers.clone();
+        runtime::handle(py)?.spawn(async move {
+            sleep(&SystemClock::new(), LOOK_AGAIN).await;
+            answers.look_again();
+        });
+        Ok(())
     }
 
     /// Runs work on the client's threads; the future gets what `convert` makes of its outcome.
@@ -196,7 +201,7 @@ impl Queue {
         let runtime = runtime::handle(py)?;
         let tag = next_tag();
         let mut table = self.table();
-        if table.waiting.len() - table.backlog.len() >= MAX_CALLS {
+        if table.calls >= MAX_CALLS {
             const REASON: &str = "65,536 calls are under way; await some before making more";
             drop(table);
             return Err(error::local(py, ErrorKind::Busy, "call", None, REASON));
@@ -206,8 +211,8 @@ impl Queue {
             let outcome = work.await;
             answers.push(tag, Box::new(move |py| convert(py, outcome)));
         });
-        let abort = Some(task.abort_handle());
-        table.waiting.insert(tag, Waiting { future, abort });
+        table.calls += 1;
+        table.waiting.insert(tag, Waiting { future, work: Work::Call(task.abort_handle()) });
         Ok(tag)
     }
 
@@ -225,19 +230,19 @@ impl Queue {
         drop(callback);
     }
 
-    /// Submits what waits for a place, as far as there are places.
-    fn submit_backlog(&self) -> PyResult<()> {
+    /// Sends what waits for a place, as far as there are places: so many sends have ended.
+    fn advance(&self, py: Python<'_>, ended: usize) -> PyResult<()> {
         let completions = self.completions.get()?;
+        let look_again = std::mem::take(&mut self.answers.list().look_again);
+        if ended == 0 && !look_again {
+            return Ok(());
+        }
         let mut table = self.table();
-        while let Some((&tag, _)) = table.backlog.first_key_value() {
-            let Some(next) = table.unlog(tag) else { break };
-            let Backlogged { producer, message, options } = next;
-            let given = options.clone();
-            if let Err(Full(message)) = producer.submit_with(message, given, tag, completions) {
-                table.backlog_bytes += weight(&message);
-                table.backlog.insert(tag, Backlogged { producer, message, options });
-                break;
-            }
+        table.backlog.ended(ended);
+        table.backlog.advance(completions);
+        if table.backlog.is_stuck() {
+            drop(table);
+            self.look_again_soon(py)?;
         }
         Ok(())
     }
@@ -250,7 +255,7 @@ impl Queue {
         let mut table = self.table();
         sends
             .chain(calls)
-            .filter_map(|(tag, arrived)| Some((table.waiting.remove(&tag)?, arrived)))
+            .filter_map(|(tag, arrived)| Some((table.remove(tag)?, arrived)))
             .collect()
     }
 
@@ -306,7 +311,7 @@ impl Queue {
         self.alarm.silence();
         let mut sends = Vec::new();
         let more = completions.drain(&mut sends, MAX_DRAIN);
-        let has_sends = !sends.is_empty();
+        let ended = sends.len();
         let results = self.take_results(sends);
         for callback in self.take_woken(py) {
             callback.call0(py)?;
@@ -316,22 +321,24 @@ impl Queue {
             let resolved = resolve(py, waiting.future.bind(py), arrived);
             failure = failure.and(resolved);
         }
-        if has_sends {
-            self.submit_backlog()?;
-        }
+        self.advance(py, ended)?;
         failure.map(|()| more)
     }
 
     /// The future of a call was cancelled: ends the call's work, or frees its place.
     fn cancel(&self, tag: u64) {
         let mut table = self.table();
-        let removed = table.waiting.remove(&tag);
-        let unsent = table.unlog(tag);
+        let removed = table.remove(tag);
+        let unsent = match removed.as_ref().map(|waiting| &waiting.work) {
+            Some(Work::Send(producer)) => table.backlog.cancel(*producer, tag),
+            Some(Work::Call(work)) => {
+                work.abort();
+                None
+            }
+            None => None,
+        };
         drop(table);
-        if let Some(abort) = removed.as_ref().and_then(|waiting| waiting.abort.as_ref()) {
-            abort.abort();
-        }
-        // Outside the lock: dropping them may run anything.
+        // Outside the lock: dropping a future may run anything.
         drop((removed, unsent));
     }
 

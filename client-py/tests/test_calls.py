@@ -79,6 +79,19 @@ async def test_waiting_messages_are_bounded(silent: oxmq.Client) -> None:
     assert pending() == 0
 
 
+async def test_a_full_producer_holds_up_no_other(
+    silent: oxmq.Client, oxmq_broker: DevBroker
+) -> None:
+    full = await silent.producer("full", max_pending=1)
+    sends = [full.send("t", b"x") for _ in range(3)]
+    async with oxmq.connect(oxmq_broker.name_server) as client:
+        producer = await client.producer("free", max_pending=1)
+        async with asyncio.timeout(2):
+            await asyncio.gather(*(producer.send("t", b"y") for _ in range(10)))
+    for send in sends:
+        send.cancel()
+
+
 async def test_a_silent_broker_leaves_the_outcome_unknown(silent: oxmq.Client) -> None:
     producer = await silent.producer("unlucky", timeout=0.4, attempt_timeout=0.2)
     with pytest.raises(oxmq.Timeout) as timeout:

@@ -80,6 +80,36 @@ def test_a_producer_works_in_another_loop_and_a_consumer_says_that_it_does_not(
         one.run(client.close())
 
 
+def test_a_loop_waits_for_places_that_another_loop_has(oxmq_broker: DevBroker) -> None:
+    async def make(address: str) -> tuple[oxmq.Client, oxmq.Producer]:
+        instead = {oxmq_broker.broker_address: address}
+        client = await oxmq.connect(oxmq_broker.name_server, address_map=instead)
+        options = {"timeout": 0.3, "attempt_timeout": 0.3}
+        return client, await client.producer("shared", max_pending=1, **options)
+
+    async def fail(producer: oxmq.Producer) -> None:
+        with pytest.raises(oxmq.Timeout):
+            await producer.send("t", b"x")
+
+    with asyncio.Runner() as one, asyncio.Runner() as other:
+
+        async def begin() -> tuple[SilentBroker, oxmq.Client, oxmq.Producer]:
+            silent = await SilentBroker().__aenter__()
+            client, producer = await make(silent.address)
+            producer.send("t", b"takes the only place").add_done_callback(
+                lambda send: send.exception()
+            )
+            return silent, client, producer
+
+        async def end(silent: SilentBroker, client: oxmq.Client) -> None:
+            await client.close()
+            await silent.__aexit__()
+
+        silent, client, producer = one.run(begin())
+        other.run(fail(producer))
+        one.run(end(silent, client))
+
+
 def test_a_loop_closed_with_sends_under_way_leaves_nothing_behind(
     oxmq_broker: DevBroker,
 ) -> None:
