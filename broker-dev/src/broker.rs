@@ -24,6 +24,7 @@ use crate::options::Options;
 use crate::registration::{self, Registrar};
 use crate::schedule::{self, Schedule};
 use crate::server::{BrokerSession, Connections, Listener, bind};
+use crate::statistics;
 use crate::store::disk::Disk;
 use crate::store::{RecoveryReport, Store, StoreError, StoreOptions};
 
@@ -172,6 +173,7 @@ impl Broker {
         if let Err(error) = core.schedule.deliver_due(core) {
             tracing::warn!(%error, "delayed messages cannot be delivered yet");
         }
+        core.statistics.sample(core.clock.monotonic(), core.clock.now_ms());
         core.expire_clients();
         self.name_server.expire();
         save_progress(core);
@@ -240,6 +242,7 @@ impl Broker {
             Arc::clone(&self.name_server),
             Arc::clone(&self.name_server_connections),
         ));
+        self.background(sample_periodically(core.clone()));
         self.background(register_here_periodically(core.clone()));
         for address in other_name_servers(&self.core.config) {
             self.background(registration::register_with(address.to_owned(), core.clone()));
@@ -461,6 +464,13 @@ async fn expire_periodically(
         },
     )
     .await;
+}
+
+async fn sample_periodically(core: Weak<Core>) {
+    let sample = |core: &Arc<Core>| {
+        core.statistics.sample(core.clock.monotonic(), core.clock.now_ms());
+    };
+    periodically(core, |_| statistics::SAMPLE_EVERY, sample).await;
 }
 
 async fn register_here_periodically(core: Weak<Core>) {

@@ -25,6 +25,7 @@ use crate::registration::Registrar;
 use crate::reply::Refusal;
 use crate::schedule::Schedule;
 use crate::server::{Connections, Event};
+use crate::statistics::Statistics;
 use crate::store::{Put, PutMessage, Store, StoreError};
 
 /// A broker's parts, for its handlers and background tasks.
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) locks: QueueLocks,
     pub(crate) schedule: Schedule,
     pub(crate) registrar: Registrar,
+    pub(crate) statistics: Statistics,
     pub(crate) connections: Arc<Connections>,
     /// The address that goes into records and message ids.
     pub(crate) store_host: SocketAddr,
@@ -85,6 +87,7 @@ impl Core {
             ),
             send_replies: SendReplies::new(region, *trace_on, parts.store_host),
             started_ms: parts.clock.now_ms(),
+            statistics: Statistics::new(parts.clock.monotonic(), parts.clock.now_ms()),
             config: parts.config,
             clock: parts.clock,
             liveness: parts.liveness,
@@ -156,7 +159,9 @@ impl Core {
     pub(crate) fn put_one(&self, message: PutMessage<'_>) -> Result<(Put, i64), StoreError> {
         let mut puts = Vec::with_capacity(1);
         let turn = self.store.put(&[message], &mut puts)?;
-        puts.pop().map(|put| (put, turn.end_offset)).ok_or(StoreError::Closed)
+        let put = puts.pop().ok_or(StoreError::Closed)?;
+        self.statistics.stored(1, put.length.into());
+        Ok((put, turn.end_offset))
     }
 
     /// Tells the members of a group that it has changed.

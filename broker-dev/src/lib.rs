@@ -35,6 +35,7 @@ mod registration;
 mod reply;
 mod schedule;
 mod server;
+mod statistics;
 pub mod store;
 
 pub use broker::{Broker, StartError};

@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use oxmq::protocol::body::{Body, KVTable};
 use oxmq::protocol::code::{RequestCode, ResponseCode};
 use oxmq::protocol::command::HeaderEncoding;
 use oxmq::protocol::header::{SendMessageResponseHeader, pull_sys_flag};
@@ -332,5 +333,37 @@ async fn a_client_that_is_silent_for_two_minutes_is_gone() {
         .await;
     assert_eq!(list.response_code(), ResponseCode::SYSTEM_ERROR);
     assert_eq!(remark(&list), "nobody of the consumer group `group` is connected");
+    broker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_runtime_info_tells_what_was_counted() {
+    let (broker, _) = broker_in_virtual_time().await;
+    let mut wire = Wire::connect(broker.broker_address()).await;
+    for body in ["a", "b", "c"] {
+        wire.store("t", 0, body).await;
+    }
+    assert_eq!(wire.pull("t", 0, 1).await.len(), 2);
+    wire.call(pull("t", 0, 3)).await;
+    broker.advance(Duration::from_secs(2)).await;
+    let info = wire.ok(request(RequestCode::GET_BROKER_RUNTIME_INFO, &[])).await;
+    let info = KVTable::decode(&info.body).unwrap().table;
+    for (key, expected) in [
+        ("putTps", "1.5 1.5 1.5"),
+        ("getTransferredTps", "1 1 1"),
+        ("getFoundTps", "0.5 0.5 0.5"),
+        ("getTotalTps", "1 1 1"),
+        ("msgPutTotalTodayMorning", "0"),
+        ("msgPutTotalTodayNow", "3"),
+        ("msgGetTotalTodayNow", "2"),
+    ] {
+        assert_eq!(info[key], expected, "{key}");
+    }
+    let used: f64 = info["commitLogDiskRatio"].parse().unwrap();
+    assert!(used > 0.0 && used <= 1.0, "{used}");
+    broker.advance(Duration::from_secs(11)).await;
+    let info = wire.ok(request(RequestCode::GET_BROKER_RUNTIME_INFO, &[])).await;
+    let info = KVTable::decode(&info.body).unwrap().table;
+    assert!(info["putTps"].starts_with("0 "), "{}", info["putTps"]);
     broker.stop().await.unwrap();
 }

@@ -12,42 +12,27 @@ use oxmq::protocol::message::Record;
 use crate::core::Core;
 use crate::reply::Reply;
 
-/// Keys that operators' tools read without looking whether they are there, and what they are when
-/// nothing is counted.
-const NOT_COUNTED: [(&str, &str); 26] = [
-    ("putTps", "0.0 0.0 0.0"),
-    ("getTransferredTps", "0.0 0.0 0.0"),
-    ("getTotalTps", "0.0 0.0 0.0"),
-    ("getFoundTps", "0.0 0.0 0.0"),
-    ("getMissTps", "0.0 0.0 0.0"),
+/// Keys that operators' tools read without looking whether they are there, for what this broker has
+/// not: thread pools in whose queues requests wait, and a timer wheel.
+const NOT_THERE: [(&str, &str); 11] = [
     ("sendThreadPoolQueueSize", "0"),
     ("pullThreadPoolQueueSize", "0"),
     ("ackThreadPoolQueueSize", "0"),
     ("sendThreadPoolQueueHeadWaitTimeMills", "0"),
     ("pullThreadPoolQueueHeadWaitTimeMills", "0"),
     ("ackThreadPoolQueueHeadWaitTimeMills", "0"),
-    ("pageCacheLockTimeMills", "0"),
-    ("commitLogDiskRatio", "0.0"),
-    ("consumeQueueDiskRatio", "0.0"),
     ("timerReadBehind", "0"),
     ("timerOffsetBehind", "0"),
     ("timerCongestNum", "0"),
     ("timerEnqueueTps", "0.0"),
     ("timerDequeueTps", "0.0"),
-    ("msgPutTotalYesterdayMorning", "0"),
-    ("msgPutTotalTodayMorning", "0"),
-    ("msgPutTotalTodayNow", "0"),
-    ("msgGetTotalYesterdayMorning", "0"),
-    ("msgGetTotalTodayMorning", "0"),
-    ("msgGetTotalTodayNow", "0"),
-    ("remainHowManyDataToFlush", "0 B"),
 ];
 
 /// Code 28: how the broker is.
 pub(crate) fn runtime_info(core: &Core) -> Reply {
     let mut info = KVTable::default();
     let mut set = |key: &str, value: String| info.table.insert(key.to_owned(), value);
-    for (key, value) in NOT_COUNTED {
+    for (key, value) in NOT_THERE {
         set(key, value.to_owned());
     }
     let (min, max) = core.store.commit_log_range();
@@ -67,7 +52,51 @@ pub(crate) fn runtime_info(core: &Core) -> Reply {
     for (level, (offset, end)) in core.schedule.progress(&core.store) {
         set(&format!("scheduleMessageOffset_{level}"), format!("{offset},{end}"));
     }
+    for (key, value) in counted(core).into_iter().chain(disk(core)) {
+        info.table.insert(key.to_owned(), value);
+    }
     Reply::body(info.encode())
+}
+
+/// What was counted since the start. Days are those of UTC.
+fn counted(core: &Core) -> [(&'static str, String); 15] {
+    let told = core.statistics.summary(core.clock.monotonic(), core.clock.now_ms());
+    let (now, morning, yesterday) = (told.totals, told.this_morning, told.yesterday_morning);
+    let handed_out = told.rates(|totals| totals.handed_out);
+    let average = now.stored_bytes as f64 / now.stored.max(1) as f64;
+    [
+        ("putTps", told.rates(|totals| totals.stored)),
+        // RocketMQ 4 spells it with one `r`.
+        ("getTransferedTps", handed_out.clone()),
+        ("getTransferredTps", handed_out),
+        ("getTotalTps", told.rates(|totals| totals.found + totals.missed)),
+        ("getFoundTps", told.rates(|totals| totals.found)),
+        ("getMissTps", told.rates(|totals| totals.missed)),
+        ("putMessageTimesTotal", now.stored.to_string()),
+        ("putMessageSizeTotal", now.stored_bytes.to_string()),
+        ("putMessageAverageSize", average.to_string()),
+        ("msgPutTotalYesterdayMorning", yesterday.stored.to_string()),
+        ("msgPutTotalTodayMorning", morning.stored.to_string()),
+        ("msgPutTotalTodayNow", now.stored.to_string()),
+        ("msgGetTotalYesterdayMorning", yesterday.handed_out.to_string()),
+        ("msgGetTotalTodayMorning", morning.handed_out.to_string()),
+        ("msgGetTotalTodayNow", now.handed_out.to_string()),
+    ]
+}
+
+/// How the disk is, and what waits for it.
+fn disk(core: &Core) -> [(&'static str, String); 4] {
+    let (_, end) = core.store.commit_log_range();
+    let waiting = (end - core.store.durable_offset()).max(0);
+    // As Apache's broker tells what it cannot find out.
+    let ratio = |used: Option<f64>| used.map_or_else(|| "-1.0".to_owned(), |used| used.to_string());
+    let (log, queues) = core.store.disk_use();
+    [
+        ("pageCacheLockTimeMills", core.store.append_wait().as_millis().to_string()),
+        ("commitLogDiskRatio", ratio(log)),
+        ("consumeQueueDiskRatio", ratio(queues)),
+        ("remainHowManyDataToFlush", format!("{waiting} B")),
+    ]
 }
 
 /// Code 26: the settings, one `name=value` a line.

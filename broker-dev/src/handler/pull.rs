@@ -115,10 +115,10 @@ impl Waiting {
         match until {
             Some(until) if pull.code(result.status) == ResponseCode::PULL_NOT_FOUND => {
                 if let Some(pull) = self.wait(core, caller, pull, until) {
-                    pull.answer(result, out);
+                    pull.answer(core, result, out);
                 }
             }
-            _ => pull.answer(result, out),
+            _ => pull.answer(core, result, out),
         }
     }
 
@@ -169,7 +169,8 @@ impl Pull {
         }
     }
 
-    fn answer(&self, result: GetResult, out: &mut Outgoing) {
+    fn answer(&self, core: &Core, result: GetResult, out: &mut Outgoing) {
+        core.statistics.pulled(result.count);
         let header = PullMessageResponseHeader {
             suggest_which_broker_id: 0,
             next_begin_offset: result.next_begin_offset,

@@ -100,7 +100,10 @@ fn put(
             properties: texts.get(message.properties.clone()).unwrap_or_default(),
         })
         .collect();
-    core.store.put(&messages, puts).map(|turn| turn.end_offset)
+    let turn = core.store.put(&messages, puts)?;
+    let bytes = puts.iter().map(|put| u64::from(put.length)).sum();
+    core.statistics.stored(puts.len(), bytes);
+    Ok(turn.end_offset)
 }
 
 /// What became of the messages of one turn.

@@ -1,6 +1,7 @@
 //! Questions about offsets and times.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -64,6 +65,21 @@ impl Store {
     pub fn dispatch_behind_bytes(&self) -> i64 {
         let shared = self.shared();
         (shared.log.end() - shared.dispatcher.position()).max(0)
+    }
+
+    /// The used part, 0 to 1, of the file systems with the commit log and the consume queues; `None`
+    /// if the operating system does not tell.
+    pub fn disk_use(&self) -> (Option<f64>, Option<f64>) {
+        let shared = self.shared();
+        let used = |path: std::path::PathBuf| shared.disk.used_part(&path).ok();
+        (used(shared.options.commit_log_dir()), used(shared.options.consume_queue_dir()))
+    }
+
+    /// How long an append would wait for its turn now.
+    pub fn append_wait(&self) -> Duration {
+        let shared = self.shared();
+        let asked = shared.clock.monotonic();
+        shared.log.between_appends(|_| shared.clock.monotonic()).saturating_sub(asked)
     }
 
     /// The offset that a time stands for, within the queue's first offset and its end.

@@ -192,6 +192,12 @@ impl CommitLog {
         Ok((end, wanted))
     }
 
+    /// Does something while nobody appends; it is told the log's end.
+    pub(crate) fn between_appends<T>(&self, work: impl FnOnce(i64) -> T) -> T {
+        let _nobody_appends = self.lock_appender();
+        work(self.end())
+    }
+
     fn lock_appender(&self) -> MutexGuard<'_, Appender> {
         self.appender.lock().unwrap_or_else(PoisonError::into_inner)
     }

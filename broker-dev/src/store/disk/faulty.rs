@@ -174,6 +174,10 @@ impl Disk for FaultyDisk {
         self.inner.write_at(file, offset, bytes)
     }
 
+    fn used_part(&self, path: &Path) -> io::Result<f64> {
+        self.inner.used_part(path)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FolderLock>> {
         self.inner.lock(path)
     }

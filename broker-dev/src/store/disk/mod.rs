@@ -97,6 +97,8 @@ pub trait Disk: Debug + Send + Sync {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Writes bytes at an offset of an open file, without sync.
     fn write_at(&self, file: &DiskFile, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// The used part of the file system that a folder is on, 0 to 1.
+    fn used_part(&self, path: &Path) -> io::Result<f64>;
     /// Takes the exclusive lock that Apache's broker takes too; an error of kind
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) means that somebody has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FolderLock>>;

@@ -144,6 +144,13 @@ impl Disk for RealDisk {
         file.file().write_all_at(bytes, offset)
     }
 
+    fn used_part(&self, path: &Path) -> io::Result<f64> {
+        let of = rustix::fs::statvfs(path)?;
+        let used = of.f_blocks.saturating_sub(of.f_bfree);
+        // What only the superuser may take counts as not there.
+        Ok(used as f64 / used.saturating_add(of.f_bavail).max(1) as f64)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FolderLock>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let key = fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default());
