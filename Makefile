@@ -9,6 +9,9 @@ FUZZ_SECONDS ?= 20
 # The releases of Apache RocketMQ that the clients are proved on.
 APACHE ?= 4.9.7 5.3.3
 
+# Arguments for the benchmarks, such as --only=append,single or --markdown=figures.md.
+BENCH ?=
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -24,9 +27,9 @@ demo: python node examples/node_modules ## Real events through broker-dev, in th
 test: test-rust test-python test-node test-examples fuzz ## Everything, in all three languages
 
 .PHONY: bench
-bench: ## Figures beside their limits and peers
-	$(CARGO) build --release --quiet -p oxmq-broker-dev -p oxmq-tests --bins
-	target/release/bench
+bench: python-release node-release ## Every figure beside its limit and its peer (QUICK=1: a short trial)
+	$(CARGO) build --locked --release --quiet -p oxmq-broker-dev -p oxmq-tests --bins
+	target/release/bench $(if $(QUICK),--quick) $(BENCH)
 
 # ---- Rust
 

@@ -17,17 +17,17 @@ const messages = Number(values.messages)
 const body = Buffer.alloc(Number(values.bytes), 'x')
 const inFlight = Number(values['in-flight'])
 
-function report(what, count, start, cpuStart, more = {}) {
+function report(direction, how, count, start, cpuStart) {
   const seconds = (performance.now() - start) / 1000
   const cpu = process.cpuUsage(cpuStart)
   const figures = {
-    what,
+    direction,
+    how,
     messages: count,
     bytes: body.length,
     seconds: Number(seconds.toFixed(3)),
     messages_per_second: Math.round(count / seconds),
     cpu_us_per_message: Number(((cpu.user + cpu.system) / count).toFixed(2)),
-    ...more,
   }
   console.log(JSON.stringify(figures))
 }
@@ -44,7 +44,7 @@ async function send(producer, topic) {
   }
   await Promise.all(Array.from({ length: inFlight }, worker))
   if (stored !== messages) throw new Error(`${stored} of ${messages} were stored`)
-  report('send', stored, start, cpu, { in_flight: inFlight })
+  report('send', `${inFlight.toLocaleString('en')} workers`, stored, start, cpu)
 }
 
 async function sendAll(producer, topic) {
@@ -54,7 +54,7 @@ async function sendAll(producer, topic) {
   )
   const stored = new Set(receipts.map(({ messageId }) => messageId)).size
   if (stored !== messages) throw new Error(`${stored} of ${messages} were stored`)
-  report('send, all awaited at once', stored, start, cpu)
+  report('send', 'all awaited at once', stored, start, cpu)
 }
 
 async function receive(client, group, topic, count, how) {
@@ -87,7 +87,7 @@ async function receive(client, group, topic, count, how) {
   if (received !== count || total !== count || bytes !== count * body.length) {
     throw new Error(`received ${received}, ${bytes} bytes, committed ${total} of ${count}`)
   }
-  report(`receive, ${how}, ack`, received, start, cpu)
+  report('receive', how, received, start, cpu)
 }
 
 const given = process.env.OXMQ_NAME_SERVER

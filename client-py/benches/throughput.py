@@ -1,7 +1,7 @@
 """Messages a second through one Python process: sent many at once, received with an ack each.
 
 Give it a broker in a process of its own (`broker-dev`), so that the figures are the client's. It
-counts receipts and message ids, not calls.
+counts receipts and message ids, not calls, and prints one JSON object a line.
 
     python client-py/benches/throughput.py 127.0.0.1:9876
 """
@@ -36,8 +36,8 @@ class Stopwatch:
         }
 
 
-def report(what: str, figures: dict[str, float]) -> None:
-    print(json.dumps({"what": what, **figures}), flush=True)
+def report(direction: str, how: str, figures: dict[str, float]) -> None:
+    print(json.dumps({"direction": direction, "how": how, **figures}), flush=True)
 
 
 async def tasks(producer: oxmq.Producer, topic: str, body: bytes, count: int, at_once: int) -> None:
@@ -53,7 +53,7 @@ async def tasks(producer: oxmq.Producer, topic: str, body: bytes, count: int, at
     await asyncio.gather(*(work(numbers) for _ in range(at_once)))
     figures = watch.figures(count)
     assert len(ids) == count
-    report(f"asyncio, {at_once} tasks", figures)
+    report("send", f"asyncio, tasks: {at_once:,}", figures)
 
 
 async def gathered(
@@ -67,7 +67,7 @@ async def gathered(
         ids.update(receipt.message_id for receipt in await asyncio.gather(*batch))
     figures = watch.figures(count)
     assert len(ids) == count
-    report(f"asyncio, gather of {at_once}", figures)
+    report("send", f"asyncio, gather of {at_once:,}", figures)
 
 
 async def received(client: oxmq.Client, topic: str, count: int) -> None:
@@ -75,15 +75,18 @@ async def received(client: oxmq.Client, topic: str, count: int) -> None:
     group = f"bench-{uuid.uuid4().hex[:8]}"
     ids: set[str] = set()
     total = 0
+    watch: Stopwatch | None = None
     async with client.push_consumer(group, {topic: "*"}, consume_from="first") as consumer:
-        watch = Stopwatch()
         async for delivery in consumer:
+            # From the first message on: joining the group is not what is measured.
+            watch = watch or Stopwatch()
             total += len(delivery.body)
             await delivery.ack()
             ids.add(delivery.message_id)
             if len(ids) == count:
                 break
-        report(f"asyncio, async for, {total} bytes", watch.figures(count))
+        assert watch is not None
+        report("receive", "asyncio, async for", {**watch.figures(count), "bytes": total})
         await consumer.commit()
 
 
@@ -93,16 +96,20 @@ async def handled(client: oxmq.Client, topic: str, count: int) -> None:
     ids: set[str] = set()
     done = asyncio.Event()
 
+    watch: Stopwatch | None = None
+
     async def handler(delivery: oxmq.Delivery) -> None:
+        nonlocal watch
+        watch = watch or Stopwatch()
         ids.add(delivery.message_id)
         if len(ids) == count:
             done.set()
 
     async with client.push_consumer(group, {topic: "*"}, consume_from="first") as consumer:
-        watch = Stopwatch()
         running = asyncio.create_task(consumer.run(handler, concurrency=16))
         await done.wait()
-        report("asyncio, run with 16 workers", watch.figures(count))
+        assert watch is not None
+        report("receive", "asyncio, run with 16 workers", watch.figures(count))
         await consumer.drain(5)
         await running
 
@@ -113,7 +120,8 @@ async def measure(options: argparse.Namespace) -> int:
     stored = 0
     async with oxmq.connect(options.name_server) as client:
         producer = await client.producer("bench", compress_above=1 << 30)
-        await gathered(producer, options.topic, body, WARM_UP, WARM_UP)
+        # Creates the topic and the connections.
+        await asyncio.gather(*(producer.send(options.topic, body) for _ in range(WARM_UP)))
         stored += WARM_UP
         for at_once, count in ((1, options.count // 20), (100, options.count)):
             await tasks(producer, options.topic, body, count, at_once)
@@ -136,7 +144,7 @@ def blocking(options: argparse.Namespace) -> None:
         ids = {producer.send(options.topic, body).message_id for _ in range(count)}
         figures = watch.figures(count)
         assert len(ids) == count
-        report("blocking, send", figures)
+        report("send", "blocking, one at a time", figures)
         message = oxmq.Message(options.topic, body)
         watch = Stopwatch()
         ids = set()
@@ -144,7 +152,7 @@ def blocking(options: argparse.Namespace) -> None:
             ids.update(receipt.message_id for receipt in producer.send_many([message] * 200))
         figures = watch.figures(len(ids))
         assert len(ids) == options.count // 200 * 200
-        report("blocking, send_many of 200", figures)
+        report("send", "blocking, send_many of 200", figures)
 
 
 def main() -> None:

@@ -55,8 +55,18 @@ pub(crate) fn send_frame(topic: &str, queue: u32, opaque: i32, body_bytes: usize
 
 /// Sends for `time` and waits for the last answers.
 pub(crate) fn run(broker: SocketAddr, topic: &str, shape: Shape, time: Duration) -> Outcome {
+    run_to(broker, topic, shape, time, MOST_BYTES / (shape.body_bytes + 300))
+}
+
+/// Sends at least so many messages, as fast as it goes.
+pub(crate) fn store(broker: SocketAddr, topic: &str, shape: Shape, messages: usize) -> Outcome {
+    run_to(broker, topic, shape, Duration::from_secs(600), messages)
+}
+
+/// Sends until the time is over or `most` messages are stored.
+fn run_to(broker: SocketAddr, topic: &str, shape: Shape, time: Duration, most: usize) -> Outcome {
     let clock = SystemClock::new();
-    let most = MOST_BYTES / (shape.body_bytes + 300) / shape.connections;
+    let most = most.div_ceil(shape.connections);
     let connections: Vec<_> =
         (0..shape.connections).map(|_| Connection::open(broker, topic, shape, most)).collect();
     let begin = clock.monotonic();

@@ -12,13 +12,19 @@
     reason = "a program of the tests: what is not as expected ends it, with a message"
 )]
 
+mod append;
+#[path = "../../broker-dev/benches/append/work.rs"]
+mod append_work;
+mod clients;
 mod delivery;
 mod echo;
 mod latencies;
 mod load;
 mod pipelined;
 mod proc;
+mod recovery;
 mod report;
+mod scripts;
 mod servers;
 mod single;
 mod startup;
@@ -31,15 +37,15 @@ use clap::Parser;
 use crate::report::Report;
 use crate::servers::Servers;
 
-/// Measures broker-dev beside Apache RocketMQ.
+/// Measures broker-dev and the clients beside Apache RocketMQ and the machine's limits.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Short runs and a short warm-up: to see that it works, not to quote.
     #[arg(long)]
     quick: bool,
-    /// Only the figures whose name holds this text.
-    #[arg(long, value_name = "NAME")]
-    only: Option<String>,
+    /// Only these: start, append, recovery, single, pipelined, delivery, clients.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    only: Vec<String>,
     /// Apache releases to compare with; none with an empty text.
     #[arg(long, value_name = "A,B", default_value = "4.9.7,5.3.3", value_delimiter = ',')]
     apache: Vec<String>,
@@ -62,16 +68,30 @@ pub(crate) struct Effort {
     pub(crate) rounds: usize,
     /// Messages of a latency measurement.
     pub(crate) samples: usize,
+    /// Messages that a client sends.
+    pub(crate) messages: usize,
 }
 
 impl Effort {
     fn new(quick: bool) -> Self {
         if quick {
             let run = Duration::from_secs(2);
-            Self { warm_up: Duration::from_secs(5), run, rounds: 1, samples: 1_000 }
+            Self {
+                warm_up: Duration::from_secs(5),
+                run,
+                rounds: 1,
+                samples: 1_000,
+                messages: 50_000,
+            }
         } else {
             let run = Duration::from_secs(5);
-            Self { warm_up: Duration::from_secs(30), run, rounds: 3, samples: 5_000 }
+            Self {
+                warm_up: Duration::from_secs(30),
+                run,
+                rounds: 3,
+                samples: 5_000,
+                messages: 200_000,
+            }
         }
     }
 }
@@ -79,8 +99,11 @@ impl Effort {
 type Figure = (&'static str, fn(&mut Servers, Effort, &mut Report));
 
 /// In this order: what starts its own servers comes before the long-running ones are up.
-const FIGURES: [Figure; 4] = [
+const FIGURES: [Figure; 7] = [
     ("start", startup::measure),
+    ("append", append::measure),
+    ("recovery", recovery::measure),
+    ("clients", clients::measure),
     ("single", single::measure),
     ("pipelined", pipelined::measure),
     ("delivery", delivery::measure),
@@ -95,7 +118,7 @@ fn main() {
     let mut report = Report::new(arguments.quick);
     let mut servers = Servers::new(&arguments.apache, effort);
     for (name, measure) in FIGURES {
-        if arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
+        if arguments.only.is_empty() || arguments.only.iter().any(|only| only == name) {
             eprintln!("== {name}");
             measure(&mut servers, effort, &mut report);
         }

@@ -1,6 +1,9 @@
 //! What the kernel knows of a process.
 
 use std::fs;
+use std::sync::OnceLock;
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// User and system time so far, in seconds.
 pub(crate) fn cpu_seconds(pid: i32) -> f64 {
@@ -21,4 +24,33 @@ pub(crate) fn anonymous_mib(pid: i32) -> f64 {
 /// Waits until everything written so far is on the disk, so that no run pays for the one before.
 pub(crate) fn settle_disk() {
     rustix::fs::sync();
+}
+
+/// Holds this thread, and the threads that it starts, on one processor until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Pinned;
+
+impl Pinned {
+    /// On the `wanted`-th of the processors that this process may use, or the last.
+    pub(crate) fn on(wanted: usize) -> Self {
+        let allowed = allowed();
+        let usable = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+        let cpu = usable.take(wanted + 1).last().expect("a processor");
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        sched_setaffinity(None, &one).unwrap();
+        Self
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        sched_setaffinity(None, &allowed()).unwrap();
+    }
+}
+
+/// What the process may use: asked before the first thread is pinned, since threads inherit.
+fn allowed() -> CpuSet {
+    static ALLOWED: OnceLock<CpuSet> = OnceLock::new();
+    *ALLOWED.get_or_init(|| sched_getaffinity(None).unwrap())
 }

@@ -23,6 +23,7 @@ pub(crate) struct Report {
     quick: bool,
     rows: Vec<Row>,
     ratios: Vec<Ratio>,
+    notes: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -35,7 +36,7 @@ struct Ratio {
 
 impl Report {
     pub(crate) fn new(quick: bool) -> Self {
-        Self { quick, rows: Vec::new(), ratios: Vec::new() }
+        Self { quick, rows: Vec::new(), ratios: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds a line, and shows it at once.
@@ -46,7 +47,7 @@ impl Report {
 
     /// Adds a ratio that should be at least `goal`.
     pub(crate) fn at_least(&mut self, what: String, value: f64, goal: f64) {
-        self.ratio(what, value, format!("≥ {goal}"), value >= goal);
+        self.ratio(what, value, format!("≥ {}", number(goal)), value >= goal);
     }
 
     /// Adds a ratio, or a figure, that should be at most `goal`.
@@ -58,6 +59,12 @@ impl Report {
         let verdict = if is_met { "reached" } else { "MISSED" };
         eprintln!("   => {what}: {} (goal {goal}: {verdict})", number(value));
         self.ratios.push(Ratio { what, value, goal, is_met });
+    }
+
+    /// Adds what a reader has to know, such as what is not there.
+    pub(crate) fn note(&mut self, note: String) {
+        eprintln!("   {note}");
+        self.notes.push(note);
     }
 
     /// One value of a line added before.
@@ -85,6 +92,9 @@ impl Report {
         if self.quick {
             text += "Short runs: a trial, not for quoting.\n\n";
         }
+        for note in &self.notes {
+            let _ = writeln!(text, "{note}\n");
+        }
         text += "| Goal | Wanted | Measured | |\n|---|---|---|---|\n";
         for ratio in &self.ratios {
             let verdict = if ratio.is_met { "reached" } else { "**missed**" };
@@ -111,6 +121,7 @@ impl Report {
         json!({
             "machine": machine(),
             "quick": self.quick,
+            "notes": self.notes,
             "goals": self.ratios.iter().map(ratio).collect::<Vec<_>>(),
             "figures": self.rows.iter().map(row).collect::<Vec<_>>(),
         })

@@ -1,23 +1,16 @@
-//! Appending 1 KiB messages beside copying the same bytes into a reserved mapped file.
-//!
-//! `cargo bench -p oxmq-broker-dev --bench append`. Each figure is taken in turn with its peer, in
-//! fresh folders on the same disk; page faults are in both. The ratios come first: they are what
-//! can be compared between machines and hours.
+//! The work that is timed: in fresh folders on the disk that `target` is on; page faults count.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use broker_dev::store::bare::BareCopy;
 use broker_dev::store::disk::RealDisk;
 use broker_dev::store::{PutMessage, Store, StoreOptions};
-use criterion::{Criterion, Throughput, criterion_group};
-use oxmq::clock::SystemClock;
+use oxmq::clock::{Clock, SystemClock};
 
 const BODY_BYTES: usize = 1024;
 const FILE_BYTES: u64 = 64 << 20;
-const MESSAGES: usize = 200_000;
-const ROUNDS: usize = 9;
 const PROPERTIES: &str = "UNIQ_KEY\u{1}7F0000010001000000000000000012AB\u{2}TAGS\u{1}paid\u{2}\
     KEYS\u{1}order-42\u{2}WAIT\u{1}true\u{2}CLUSTER\u{1}DefaultCluster\u{2}";
 const TOPIC: &str = "orders";
@@ -47,14 +40,14 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(target).expect("a folder in target/")
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 fn timed(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
+    let clock = SystemClock::new();
     work();
-    start.elapsed()
+    clock.monotonic()
 }
 
-fn bare(messages: usize) -> Duration {
+/// Copies so many records.
+pub(crate) fn bare(messages: usize) -> Duration {
     let folder = folder();
     let file_bytes = usize::try_from(FILE_BYTES).expect("64 bits");
     let mut copy = BareCopy::new(folder.path(), file_bytes, Arc::new(RealDisk)).expect("a file");
@@ -62,7 +55,8 @@ fn bare(messages: usize) -> Duration {
     timed(|| (0..messages).for_each(|_| copy.append(&record).expect("room")))
 }
 
-fn store(messages: usize, a_turn: usize, writers: usize) -> Duration {
+/// Stores so many messages, `a_turn` at a time, from so many threads.
+pub(crate) fn store(messages: usize, a_turn: usize, writers: usize) -> Duration {
     let folder = folder();
     let options = StoreOptions {
         root: folder.path().to_path_buf(),
@@ -88,42 +82,4 @@ fn store(messages: usize, a_turn: usize, writers: usize) -> Duration {
             }
         });
     })
-}
-
-#[expect(clippy::print_stdout, reason = "the ratios are the benchmark's result")]
-fn ratios() {
-    for (a_turn, writers) in [(1, 1), (64, 1), (1, 4), (64, 4)] {
-        let mut ratios: Vec<f64> = (0..ROUNDS)
-            .map(|_| bare(MESSAGES).as_secs_f64() / store(MESSAGES, a_turn, writers).as_secs_f64())
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        let at = |place: usize| ratios.get(place).copied().unwrap_or_default() * 100.0;
-        println!(
-            "append, {writers} writers, {a_turn} a turn: {:.0} % of a bare copy ({:.0}-{:.0})",
-            at(ROUNDS / 2),
-            at(0),
-            at(ROUNDS - 1)
-        );
-    }
-}
-
-fn append(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("append 1 KiB");
-    group.sample_size(10).throughput(Throughput::Elements(1));
-    let messages = |wanted: u64| usize::try_from(wanted).unwrap_or(usize::MAX).max(64);
-    group.bench_function("bare copy", |bench| bench.iter_custom(|n| bare(messages(n))));
-    for a_turn in [1, 64] {
-        group.bench_function(format!("store, {a_turn} a turn"), |bench| {
-            bench.iter_custom(|n| store(messages(n).next_multiple_of(64), a_turn, 1));
-        });
-    }
-    group.finish();
-}
-
-criterion_group!(benches, append);
-
-fn main() {
-    ratios();
-    benches();
-    Criterion::default().configure_from_args().final_summary();
 }
