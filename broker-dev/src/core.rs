@@ -139,7 +139,7 @@ impl Core {
         }
     }
 
-    /// Removes a topic with its offsets, and tells the name servers.
+    /// Removes a topic with its offsets and messages, and tells the name servers.
     ///
     /// # Errors
     /// That cannot be saved.
@@ -149,7 +149,8 @@ impl Core {
             self.offsets.remove_topic(name);
             self.registrar.topic_removed(name);
         }
-        Ok(())
+        // Also after an attempt that ended halfway.
+        self.store.delete_topic(name)
     }
 
     /// Stores one message of the broker's own making; returns the end of the log after it.

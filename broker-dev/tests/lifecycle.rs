@@ -116,6 +116,38 @@ async fn messages_topics_and_offsets_outlive_a_stop_and_a_crash() {
 }
 
 #[tokio::test]
+async fn a_deleted_topic_is_gone_also_after_a_stop_and_a_crash() {
+    for is_clean in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = || Options::for_tests().store(folder.path());
+        let broker = Broker::start(options()).await.unwrap();
+        let mut wire = Wire::connect(broker.broker_address()).await;
+        for n in 0..5 {
+            wire.store("t", 0, &format!("old {n}")).await;
+        }
+        let delete = || request(RequestCode::DELETE_TOPIC_IN_BROKER, &[("topic", "t")]);
+        wire.ok(delete()).await;
+        wire.ok(delete()).await;
+        if is_clean {
+            broker.stop().await.unwrap();
+        } else {
+            broker.kill().await;
+        }
+
+        let broker = Broker::start(options()).await.unwrap();
+        assert_eq!(broker.recovery().damaged_count, 0);
+        let mut wire = Wire::connect(broker.broker_address()).await;
+        let topic = request(RequestCode::GET_TOPIC_CONFIG, &[("topic", "t")]);
+        assert_eq!(wire.call(topic).await.response_code(), ResponseCode::TOPIC_NOT_EXIST);
+        assert_eq!(wire.store("t", 0, "new").await, 0);
+        let messages = wire.pull("t", 0, 0).await;
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].body, b"new");
+        broker.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn delayed_messages_outlive_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let options = || Options::for_tests().store(folder.path());

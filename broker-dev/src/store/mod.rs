@@ -23,6 +23,7 @@ mod checkpoint;
 mod commit_log;
 pub mod config_file;
 mod consume_queue;
+mod delete;
 pub mod disk;
 mod dispatch;
 mod engine;

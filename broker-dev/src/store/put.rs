@@ -45,12 +45,22 @@ impl Store {
         let shared = self.shared();
         shared.check_writable()?;
         let (end_offset, wanted) = PREPARED.with_borrow_mut(|prepared| {
-            let appended = prepare(shared, messages, prepared).and_then(|()| {
-                let gate = || shared.check_open();
-                shared.log.append(messages, prepared, || shared.clock.now_ms(), gate, out)
-            });
-            prepared.clear();
-            appended
+            loop {
+                let deletions = shared.table.deletions();
+                let mut is_stale = false;
+                let appended = prepare(shared, messages, prepared).and_then(|()| {
+                    let gate = || {
+                        is_stale = shared.table.deletions() != deletions;
+                        if is_stale { Err(StoreError::Closed) } else { shared.check_open() }
+                    };
+                    shared.log.append(messages, prepared, || shared.clock.now_ms(), gate, out)
+                });
+                prepared.clear();
+                // A topic was deleted meanwhile, perhaps with a queue that was looked up here.
+                if !is_stale {
+                    return appended;
+                }
+            }
         })?;
         if !wanted.is_empty() {
             shared.preparer.prepare(wanted);

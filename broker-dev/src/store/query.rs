@@ -36,7 +36,8 @@ impl Store {
     /// All queues that have or had messages: topic and queue id, in no order.
     pub fn queues(&self) -> Vec<(Arc<str>, i32)> {
         let queues = self.shared().table.all();
-        queues.iter().map(|queue| (Arc::clone(queue.topic()), queue.queue_id())).collect()
+        let had_messages = queues.iter().filter(|queue| queue.max() > 0);
+        had_messages.map(|queue| (Arc::clone(queue.topic()), queue.queue_id())).collect()
     }
 
     /// When a message was stored, ms since the Unix epoch; `None` if it is not there.

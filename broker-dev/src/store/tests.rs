@@ -429,3 +429,149 @@ fn the_files_of_a_store_overrule_the_options() {
     assert_eq!(bodies(&store, "T", 0).len(), all.len());
     assert_eq!(bodies(&store, "T", 0), all);
 }
+
+/// Deletes `T` among other topics' messages, and leaves the store as `end` does.
+fn delete_and_recreate(end: fn(&Store), spoil: fn(&Path)) {
+    let folder = tempfile::tempdir().unwrap();
+    let fill = |store: &Store, topic: &str, prefix: &str, count: usize| -> Vec<Vec<u8>> {
+        let bodies: Vec<_> = (0..count).map(|n| format!("{prefix} {n}").into_bytes()).collect();
+        for body in &bodies {
+            put(store, topic, 0, body).unwrap();
+        }
+        bodies
+    };
+    let check_after = |expected: &[Vec<u8>], kept: &[Vec<u8>]| {
+        let store = open(folder.path());
+        assert_eq!(store.recovery().damaged, []);
+        assert_eq!(store.recovery().torn_end, None);
+        assert_eq!(bodies(&store, "T", 0), expected);
+        assert_eq!(bodies(&store, "U", 0), kept);
+        assert_eq!(store.min_offset("T", 0), 0);
+        store
+    };
+    let store = open(folder.path());
+    // Several files of the log and of the queues.
+    fill(&store, "T", "old", 150);
+    let kept = fill(&store, "U", "kept", 150);
+    store.delete_topic("T").unwrap();
+    assert_eq!(store.max_offset("T", 0), 0);
+    end(&store);
+    drop(store);
+    spoil(folder.path());
+
+    let store = check_after(&[], &kept);
+    assert_eq!(store.queues(), [("U".into(), 0)]);
+    let first = put(&store, "T", 0, b"new").unwrap();
+    assert_eq!(first.queue_offset, 0);
+    let mut new = vec![b"new".to_vec()];
+    new.extend(fill(&store, "T", "newer", 60));
+    end(&store);
+    drop(store);
+    spoil(folder.path());
+
+    let store = check_after(&new, &kept);
+    store.delete_topic("T").unwrap();
+    let last = fill(&store, "T", "last", 3);
+    end(&store);
+    drop(store);
+    spoil(folder.path());
+    check_after(&last, &kept);
+}
+
+fn leave_alone(_: &Path) {}
+
+#[test]
+fn a_deleted_topic_begins_anew_after_a_clean_stop() {
+    delete_and_recreate(|store| store.close().unwrap(), leave_alone);
+}
+
+#[test]
+fn a_deleted_topic_begins_anew_after_a_crash() {
+    delete_and_recreate(|_| {}, leave_alone);
+}
+
+#[test]
+fn a_deleted_topic_begins_anew_when_the_queues_are_rebuilt() {
+    fn remove_queues(root: &Path) {
+        std::fs::remove_dir_all(root.join("consumequeue")).unwrap();
+    }
+    delete_and_recreate(|_| {}, remove_queues);
+    delete_and_recreate(|store| store.close().unwrap(), remove_queues);
+}
+
+#[test]
+fn files_of_a_deleted_topic_that_cannot_be_removed_do_no_harm() {
+    for reopens in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk)));
+        let mut store = open_with(options(folder.path()), disk.clone(), Arc::new(())).unwrap();
+        for _ in 0..50 {
+            put(&store, "T", 0, b"old").unwrap();
+        }
+        disk.fail_from(Call::Remove, 1, std::io::ErrorKind::PermissionDenied);
+        store.delete_topic("T").unwrap();
+        disk.heal();
+        if reopens {
+            drop(store);
+            store = open(folder.path());
+        }
+        assert_eq!(put(&store, "T", 0, b"new").unwrap().queue_offset, 0);
+        assert_eq!(bodies(&store, "T", 0), [b"new"]);
+        drop(store);
+        let store = open(folder.path());
+        assert_eq!(store.recovery().damaged, []);
+        assert_eq!(bodies(&store, "T", 0), [b"new"]);
+    }
+}
+
+#[test]
+fn a_reader_reads_on_while_its_topic_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, "T", 0, b"read me").unwrap();
+    let got = store.get("T", 0, 0, ALL, &|_| true);
+    store.delete_topic("T").unwrap();
+    let record = record::iter(&got.segments[0]).next().unwrap().unwrap();
+    assert_eq!(record.body, b"read me");
+    assert_eq!(store.get("T", 0, 0, ALL, &|_| true).status, GetStatus::NoMessageInQueue);
+    assert!(store.queues().is_empty());
+}
+
+#[test]
+fn messages_that_become_durable_after_their_topic_was_deleted_do_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions { flush: FlushMode::Sync, ..options(folder.path()) };
+    let store = open_with(options, Arc::new(RealDisk), Arc::new(())).unwrap();
+    for _ in 0..20 {
+        put(&store, "T", 0, b"old").unwrap();
+        store.delete_topic("T").unwrap();
+    }
+    store.flush().unwrap();
+    store.close().unwrap();
+    assert_eq!((store.dispatch_behind_bytes(), store.max_offset("T", 0)), (0, 0));
+    drop(store);
+    assert!(open(folder.path()).queues().is_empty());
+}
+
+#[test]
+fn writers_go_on_while_their_topic_is_deleted_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..300 {
+                    put(&store, "T", 0, b"x").unwrap();
+                }
+            });
+        }
+        (0..20).for_each(|_| store.delete_topic("T").unwrap());
+    });
+    put(&store, "T", 0, b"x").unwrap();
+    let max = store.max_offset("T", 0);
+    assert_eq!((store.min_offset("T", 0), bodies(&store, "T", 0).len() as i64), (0, max));
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.recovery().damaged, []);
+    assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (0, max));
+}

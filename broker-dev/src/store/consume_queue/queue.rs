@@ -8,7 +8,7 @@ use super::unit::{UNIT_BYTES, Unit};
 use crate::store::disk::Disk;
 use crate::store::error::{Context, StoreError};
 use crate::store::mapped_file::{MappedFile, MappedWriter};
-use crate::store::mapped_file_queue::{Found, MappedFileQueue, Reservation, ensure_reserved};
+use crate::store::mapped_file_queue::{self, Found, MappedFileQueue, Reservation, ensure_reserved};
 
 /// Bytes of one unit, as an offset.
 const UNIT: i64 = UNIT_BYTES as i64;
@@ -134,6 +134,10 @@ impl ConsumeQueue {
     fn first_file(&self, offset: i64) -> Result<MappedWriter, StoreError> {
         let dir = self.files.dir();
         self.files.disk().create_dir_all(dir).context(dir, "create")?;
+        // A deleted topic, or a file that could not be finished, may have left something here.
+        for file in mapped_file_queue::list(self.files.disk(), dir)? {
+            self.files.remove(&file.path)?;
+        }
         let per_file = self.files.file_bytes() as i64 / UNIT;
         let first = offset - offset % per_file;
         let mut writer = self.files.create(first * UNIT, Reservation::Later)?;
@@ -148,6 +152,16 @@ impl ConsumeQueue {
         self.max.store(offset, Ordering::Release);
         self.synced.store(first, Ordering::Release);
         Ok(writer)
+    }
+
+    /// Removes the files of a queue that no longer counts. Whoever reads them reads on; one that
+    /// cannot be removed is when its name is needed, or when the store is opened.
+    pub(crate) fn remove_files(&self) {
+        for file in self.files.files().iter() {
+            if let Err(error) = self.files.remove(file.disk_file().path()) {
+                tracing::warn!(%error, "a file of a deleted topic stays behind");
+            }
+        }
     }
 
     /// The unit at an offset, blank or not.
@@ -194,10 +208,12 @@ impl ConsumeQueue {
     /// Units after those are left to be overwritten by [`append`](Self::append), which for a good
     /// file puts the same bytes there. `is_right` says whether the record of a unit is the one with
     /// this offset. Files that are no part of a row, or have a wrong length, are removed: what they
-    /// held is in the log.
+    /// held is in the log. So are all files if the first record is from before `born`, when the topic
+    /// was deleted.
     pub(crate) fn load(
         &self,
         found: &[Found],
+        born: i64,
         cut: i64,
         is_right: &dyn Fn(i64, &Unit) -> bool,
     ) -> Result<(), StoreError> {
@@ -212,6 +228,9 @@ impl ConsumeQueue {
             }
             expected = Some(file.start + self.files.file_bytes() as i64);
             writers.push(self.files.open(file)?);
+        }
+        if is_from_before(&writers, born) {
+            writers.clear();
         }
         let first = writers.first().map_or(0, |writer| writer.file().start() / UNIT);
         let end = kept_end(&writers, first, cut, is_right);
@@ -272,6 +291,15 @@ impl ConsumeQueue {
         }
         low
     }
+}
+
+/// Whether the first unit's record lies before a log offset.
+fn is_from_before(writers: &[MappedWriter], born: i64) -> bool {
+    let units = || {
+        let chunks = writers.iter().flat_map(|writer| writer.all().as_chunks::<UNIT_BYTES>().0);
+        chunks.map(Unit::decode)
+    };
+    born > 0 && units().find(Unit::is_record).is_some_and(|unit| unit.physical_offset < born)
 }
 
 /// The offset after the last unit whose record starts before `cut` and is the right one.

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use oxmq::protocol::message::record::Record;
 use oxmq::protocol::message::sys_flag;
 
+use super::deleted::DeletedTopics;
 use super::queue::{Appended, ConsumeQueue};
 use super::recent::RecentQueues;
 use super::unit::{self, Unit};
@@ -26,6 +28,9 @@ pub(crate) struct QueueTable {
     delay_levels_ms: Vec<i64>,
     disk: Arc<dyn Disk>,
     queues: RwLock<Queues>,
+    deleted: Arc<DeletedTopics>,
+    /// How many topics were deleted; changed only between appends.
+    deletions: AtomicU64,
     /// Those that the dispatch used last.
     recent: Mutex<RecentQueues>,
 }
@@ -81,6 +86,7 @@ impl QueueTable {
         file_bytes: usize,
         delay_levels_ms: Vec<i64>,
         disk: Arc<dyn Disk>,
+        deleted: Arc<DeletedTopics>,
     ) -> Self {
         Self {
             dir,
@@ -88,6 +94,8 @@ impl QueueTable {
             delay_levels_ms,
             disk,
             queues: RwLock::default(),
+            deleted,
+            deletions: AtomicU64::new(0),
             recent: Mutex::default(),
         }
     }
@@ -127,6 +135,37 @@ impl QueueTable {
             Arc::new(ConsumeQueue::new(topic, queue_id, dir, self.file_bytes, disk))
         });
         Ok(Arc::clone(queue))
+    }
+
+    /// Topics that were deleted.
+    pub(crate) fn deleted(&self) -> &DeletedTopics {
+        &self.deleted
+    }
+
+    /// Changes whenever a topic is deleted: a queue that was looked up before may be gone then.
+    pub(crate) fn deletions(&self) -> u64 {
+        self.deletions.load(Ordering::Acquire)
+    }
+
+    /// Forgets a topic's queues, and all of its records before `end`, the log's end; between
+    /// appends.
+    ///
+    /// # Errors
+    /// That cannot be saved; nothing has changed then.
+    pub(crate) fn delete_topic(&self, topic: &str, end: i64) -> Result<(), StoreError> {
+        if !self.queues.read().unwrap_or_else(PoisonError::into_inner).contains_key(topic) {
+            return Ok(());
+        }
+        self.deleted.delete(topic, end)?;
+        // The dispatch stands still as long as this is locked.
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        *recent = RecentQueues::default();
+        let queues = self.queues.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
+        self.deletions.fetch_add(1, Ordering::Release);
+        for queue in queues.iter().flat_map(BTreeMap::values) {
+            queue.remove_files();
+        }
+        Ok(())
     }
 
     /// All queues, in no order.
@@ -169,6 +208,7 @@ impl DispatchSink for QueueTable {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = match recent.get(record.topic, record.queue_id) {
             Some(queue) => Arc::clone(queue),
+            None if self.deleted.is_over(record.topic, record.physical_offset) => return Ok(()),
             None => {
                 let queue = self.get_or_create(record.topic, record.queue_id)?;
                 recent.remember(Arc::clone(&queue));

@@ -5,7 +5,8 @@
 //!    than the checkpoint, and without any consume queue the first one.
 //! 2. Consume queues keep their units for records before the start.
 //! 3. One pass over the log from the start on checks every record and puts its unit back.
-//! 4. The log is cut where the sound records end.
+//! 4. Records of topics that were deleted later are checked, but have no units.
+//! 5. The log is cut where the sound records end.
 //!
 //! A damaged place with sound records behind it is reported and skipped. One exception: after a
 //! crash, behind the checkpoint, a place with sectors of zeros is a write that a power cut took
@@ -26,7 +27,9 @@ use oxmq::protocol::message::sys_flag;
 
 use super::checkpoint::Checkpoint;
 use super::commit_log::{CommitLog, Found, check, has_unwritten_sector, next_valid};
-use super::consume_queue::{Appended, FoundQueue, QueueTable, Unit, find_queues, is_safe_topic};
+use super::consume_queue::{
+    Appended, DeletedTopics, FoundQueue, QueueTable, Unit, find_queues, is_safe_topic,
+};
 use super::disk::Disk;
 use super::error::{Context, StoreError};
 use super::layout;
@@ -57,6 +60,7 @@ enum Pass {
 
 struct Recovery<'a> {
     disk: &'a Arc<dyn Disk>,
+    deleted: Arc<DeletedTopics>,
     checkpoint: Checkpoint,
     is_clean: bool,
     files: Vec<MappedWriter>,
@@ -77,8 +81,10 @@ pub(crate) fn recover(
     let lengths = found_queues.iter().flat_map(|queue| &queue.files).map(|file| file.length);
     options.consume_queue_file_bytes =
         layout::consume_queue_file_bytes(lengths, options.consume_queue_file_bytes);
+    let deleted = Arc::new(DeletedTopics::open(Arc::clone(disk), &options.root)?);
     let mut recovery = Recovery {
         disk,
+        deleted,
         checkpoint,
         is_clean,
         files: files::open_log_files(&log_queue, &**disk)?,
@@ -105,12 +111,14 @@ impl Recovery<'_> {
                 usize::try_from(options.consume_queue_file_bytes).unwrap_or(usize::MAX),
                 options.delay_levels_ms.clone(),
                 Arc::clone(self.disk),
+                Arc::clone(&self.deleted),
             );
             let cut = self.files.get(start).map_or(0, |file| file.file().start());
             for queue in &found {
                 let is_right = |offset, unit: &Unit| self.is_right(queue, offset, unit);
                 table.get_or_create(&queue.topic, queue.queue_id)?.load(
                     &queue.files,
+                    self.deleted.end(&queue.topic),
                     cut,
                     &is_right,
                 )?;
@@ -322,6 +330,7 @@ impl Recovery<'_> {
         queue.push(Arc::clone(writer.file()));
         let log = CommitLog::new(queue, writer, self.last_store_ms);
         self.report.end_offset = log.end();
+        self.deleted.finish_loading(log.min(), log.end())?;
         for queue in table.all() {
             queue.finish_loading(log.min());
         }
@@ -367,7 +376,8 @@ fn put_unit(
     length: usize,
     (is_whole_log, is_damaged): (bool, bool),
 ) -> Result<Placed, StoreError> {
-    if !sys_flag::is_queued(record.sys_flag) {
+    let is_over = table.deleted().is_over(record.topic, record.physical_offset);
+    if is_over || !sys_flag::is_queued(record.sys_flag) {
         return Ok(Placed::Yes);
     }
     let queue = table.get_or_create(record.topic, record.queue_id)?;
