@@ -15,8 +15,8 @@ use oxmq::clock::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
 
 const SHELL: &str = r#"
-"$@" </dev/null & program=$!
-echo "$program"
+# The program's id comes before anything that it says itself.
+sh -c 'echo "$$"; exec "$@"' sh "$@" </dev/null & program=$!
 exec >&- 2>&-
 read -r line
 kill -9 "$program"
