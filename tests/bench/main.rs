@@ -4,7 +4,7 @@
 //! mean nothing on another, nor on the same one an hour later.
 //!
 //! ```text
-//! cargo run --release -p oxmq-tests --bin bench -- [--quick] [--only NAME] [--json FILE] [--markdown FILE]
+//! cargo run --release -p oxmq-tests --bin bench -- [--quick] [--only A,B] [--json FILE]
 //! ```
 #![allow(
     clippy::indexing_slicing,
@@ -43,6 +43,9 @@ struct Arguments {
     /// Short runs and a short warm-up: to see that it works, not to quote.
     #[arg(long)]
     quick: bool,
+    /// How often each figure is taken; the median counts. Otherwise 3, or 1 if quick.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: Option<u8>,
     /// Only these: start, append, recovery, single, pipelined, delivery, clients.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     only: Vec<String>,
@@ -114,7 +117,8 @@ fn main() {
     if cfg!(debug_assertions) {
         eprintln!("NOTE: a debug build; add --release before quoting anything");
     }
-    let effort = Effort::new(arguments.quick);
+    let mut effort = Effort::new(arguments.quick);
+    effort.rounds = arguments.rounds.map_or(effort.rounds, usize::from);
     let mut report = Report::new(arguments.quick);
     let mut servers = Servers::new(&arguments.apache, effort);
     for (name, measure) in FIGURES {

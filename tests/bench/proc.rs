@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::OnceLock;
 
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// User and system time so far, in seconds.
@@ -33,12 +34,7 @@ pub(crate) struct Pinned;
 impl Pinned {
     /// On the `wanted`-th of the processors that this process may use, or the last.
     pub(crate) fn on(wanted: usize) -> Self {
-        let allowed = allowed();
-        let usable = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
-        let cpu = usable.take(wanted + 1).last().expect("a processor");
-        let mut one = CpuSet::new();
-        one.set(cpu);
-        sched_setaffinity(None, &one).unwrap();
+        sched_setaffinity(None, &one(wanted)).unwrap();
         Self
     }
 }
@@ -47,6 +43,23 @@ impl Drop for Pinned {
     fn drop(&mut self) {
         sched_setaffinity(None, &allowed()).unwrap();
     }
+}
+
+/// Holds all threads of a process on one processor, and those that they start.
+pub(crate) fn pin_process(pid: i32, wanted: usize) {
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let thread: i32 = thread.unwrap().file_name().to_str().unwrap().parse().unwrap();
+        sched_setaffinity(Pid::from_raw(thread), &one(wanted)).unwrap();
+    }
+}
+
+/// The `wanted`-th of the processors that this process may use, or the last.
+fn one(wanted: usize) -> CpuSet {
+    let allowed = allowed();
+    let usable = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+    let mut one = CpuSet::new();
+    one.set(usable.take(wanted + 1).last().expect("a processor"));
+    one
 }
 
 /// What the process may use: asked before the first thread is pinned, since threads inherit.
