@@ -46,7 +46,7 @@ lint: ## Format, lints, docs, the boundaries between packages
 .PHONY: test-rust
 test-rust: lint ## Lints, unit, behaviour, crash and compatibility tests
 	$(CARGO) build --locked --bins
-	$(CARGO) test --locked
+	$(CARGO) test --locked --no-fail-fast
 
 # ---- Python
 
