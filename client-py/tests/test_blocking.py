@@ -110,10 +110,13 @@ def test_nobody_there_is_unavailable() -> None:
         oxmq.blocking.connect("127.0.0.1:1", connect_timeout=2)
 
 
+# A program that was started in the background has SIGINT ignored, and so have its children.
 INTERRUPTED = """
+import signal
 import sys
 import oxmq.blocking
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 client = oxmq.blocking.connect(sys.argv[1])
 consumer = client.push_consumer("g", {"t": "*"})
 try:
@@ -131,7 +134,10 @@ def test_a_signal_interrupts_the_wait(oxmq_broker: DevBroker) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20)[0] == "interrupted\n"
+        try:
+            assert process.communicate(timeout=20)[0] == "interrupted\n"
+        finally:
+            process.kill()
 
 
 async def test_it_may_run_beside_an_event_loop(oxmq_broker: DevBroker) -> None:
