@@ -62,7 +62,8 @@ async def test_a_drain_waits_for_what_is_in_hand(oxmq_broker: DevBroker) -> None
         consumer = await first(client, "g", "t")
         delivery = await next_of(consumer)
         draining = asyncio.create_task(consumer.drain(30))
-        await asyncio.sleep(0)
+        done, _ = await asyncio.wait({draining}, timeout=0.3)
+        assert not done, "it waits for the delivery that is in hand"
         await delivery.ack()
         report = await draining
         assert (report.finished, report.abandoned) == (1, 0)
