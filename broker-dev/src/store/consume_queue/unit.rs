@@ -12,15 +12,13 @@ use memchr::memmem;
 use oxmq::protocol::message::properties::{VALUE_END, name};
 use oxmq::protocol::message::record::Record;
 use oxmq::protocol::message::tags;
+use oxmq::protocol::names::SCHEDULE_TOPIC;
 
 /// Bytes of a unit.
 pub(crate) const UNIT_BYTES: usize = 20;
 
 /// How the property of the tag begins.
 const TAGS: &[u8] = b"TAGS\x01";
-
-/// Topic whose queues are the delay levels.
-const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 
 /// One unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
