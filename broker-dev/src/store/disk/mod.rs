@@ -1,10 +1,12 @@
 //! The disk, as something that is handed in.
 //!
 //! Everything the store does to files goes through [`Disk`], so that tests can break any single
-//! step of it ([`FaultyDisk`]). Only reading and writing *mapped* bytes does not: memory has no
+//! step of it (`FaultyDisk`) or cut its power (`MemoryDisk`). Only reading and writing *mapped* bytes does not: memory has no
 //! error to report. That is why blocks are [reserved](Disk::reserve) before a mapping is written.
 
 mod faulty;
+#[cfg(target_os = "linux")]
+mod memory;
 mod real;
 
 use std::fmt::Debug;
@@ -13,6 +15,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use faulty::{Call, FaultyDisk};
+#[cfg(target_os = "linux")]
+pub use memory::{Frozen, Lie, MemoryDisk};
 pub use real::RealDisk;
 
 /// An open file that remembers its path.
