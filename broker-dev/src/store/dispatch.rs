@@ -17,6 +17,7 @@ use oxmq::protocol::message::record::Record;
 use super::StoreEvents;
 use super::commit_log::CommitLog;
 use super::error::StoreError;
+pub(crate) use super::recovery::LogView;
 
 /// Bytes of log dispatched between two looks at who is waiting.
 const TURN_BYTES: i64 = 1 << 20;
@@ -38,9 +39,15 @@ pub struct Arrived {
     pub store_timestamp: i64,
 }
 
-/// Something that is derived from the log. The consume queues are; index files will be another.
+/// Something that is derived from the log: consume queues, index files, and whatever else can be
+/// made again from the records.
+///
+/// Its life: [`begin_recovery`](Self::begin_recovery), then `accept` for each record that recovery's
+/// pass meets from the offset asked for, [`finish_recovery`](Self::finish_recovery), then `accept`
+/// for each new record in the log's order. If a pass has to start over, it begins again.
 pub(crate) trait DispatchSink: std::fmt::Debug + Send + Sync {
-    /// Takes in one record; the same one may come again after a restart.
+    /// Takes in one record. The same one may come again, after an error or a restart: the second
+    /// time changes nothing.
     fn accept(
         &self,
         record: &Record<'_>,
@@ -50,6 +57,22 @@ pub(crate) trait DispatchSink: std::fmt::Debug + Send + Sync {
 
     /// Brings what was taken in so far to the disk.
     fn sync(&self) -> Result<(), StoreError>;
+
+    /// Opens its files and tells from which log offset on it must see the records again.
+    ///
+    /// What it holds of records before `certain` is on the disk as it was written; what it holds of
+    /// later ones may be torn or missing, and is let go. After a clean close `certain` is
+    /// `i64::MAX`. `i64::MAX` as an answer means that nothing is needed.
+    fn begin_recovery(&self, log: &LogView<'_>, certain: i64) -> Result<i64, StoreError> {
+        let _ = (log, certain);
+        Ok(i64::MAX)
+    }
+
+    /// The pass is over and the log goes from `min` to `end`: lets go of what points elsewhere.
+    fn finish_recovery(&self, min: i64, end: i64) -> Result<(), StoreError> {
+        let _ = (min, end);
+        Ok(())
+    }
 }
 
 /// See the [module](self).

@@ -125,8 +125,11 @@ impl Store {
         let lock = lock_folder(&*disk, &options)?;
         let is_clean = mark_running(&*disk, &options)?;
         let (file, checkpoint) = CheckpointFile::open(Arc::clone(&disk), &options.root)?;
-        let recovered = recovery::recover(&mut options, &disk, checkpoint, is_clean)?;
-        let sinks: Vec<Arc<dyn DispatchSink>> = vec![Arc::clone(&recovered.table) as _];
+        // What is derived from the log besides the consume queues.
+        let derived: Vec<Arc<dyn DispatchSink>> = Vec::new();
+        let recovered = recovery::recover(&mut options, &disk, checkpoint, is_clean, &derived)?;
+        let mut sinks: Vec<Arc<dyn DispatchSink>> = vec![Arc::clone(&recovered.table) as _];
+        sinks.extend(derived);
         let (end, last_ms) = (recovered.log.end(), recovered.log.last_store_ms());
         let shared = Arc::new(Shared {
             clock,

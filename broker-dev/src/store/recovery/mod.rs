@@ -4,9 +4,11 @@
 //!    clean close the last one with records, after a crash the last one whose first record is older
 //!    than the checkpoint, and without any consume queue the first one.
 //! 2. Consume queues keep their units for records before the start.
-//! 3. One pass over the log from the start on checks every record and puts its unit back.
-//! 4. Records of topics that were deleted later are checked, but have no units.
-//! 5. The log is cut where the sound records end.
+//! 3. What else is derived from the log ([`DispatchSink`]) says from where on it needs the records:
+//!    the pass begins with the first file that anybody needs.
+//! 4. One pass over the log checks every record, puts its unit back, and shows it to whoever asked.
+//! 5. Records of topics that were deleted later are checked, but have no units.
+//! 6. The log is cut where the sound records end.
 //!
 //! A damaged place with sound records behind it is reported and skipped. One exception: after a
 //! crash, behind the checkpoint, a place with sectors of zeros is a write that a power cut took
@@ -18,6 +20,7 @@
 
 mod files;
 mod report;
+mod view;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +34,7 @@ use super::consume_queue::{
     Appended, DeletedTopics, FoundQueue, QueueTable, Unit, find_queues, is_safe_topic,
 };
 use super::disk::Disk;
+use super::dispatch::DispatchSink;
 use super::error::{Context, StoreError};
 use super::layout;
 use super::mapped_file::MappedWriter;
@@ -38,6 +42,7 @@ use super::mapped_file_queue::{MappedFileQueue, Reservation};
 use super::options::StoreOptions;
 
 pub use report::{Damage, RecoveryReport};
+pub(crate) use view::LogView;
 
 /// An opened log and its queues.
 pub(crate) struct Recovered {
@@ -56,6 +61,18 @@ enum Pass {
     Done,
     /// The queues lack units from before the start.
     QueuesIncomplete,
+    /// The checkpoint is newer than the log, so it says nothing.
+    CheckpointLies,
+}
+
+/// Where a pass begins, and who sees which records.
+struct Plan<'a> {
+    /// Number of the first file.
+    start: usize,
+    /// Log offset from which on units are put back.
+    queues_from: i64,
+    /// The others, and from where on.
+    sinks: Vec<(i64, &'a dyn DispatchSink)>,
 }
 
 struct Recovery<'a> {
@@ -69,12 +86,13 @@ struct Recovery<'a> {
     last_store_ms: i64,
 }
 
-/// Opens log and queues and makes them agree.
+/// Opens log and queues and makes them agree; so with what else is `derived` from the log.
 pub(crate) fn recover(
     options: &mut StoreOptions,
     disk: &Arc<dyn Disk>,
     checkpoint: Checkpoint,
     is_clean: bool,
+    derived: &[Arc<dyn DispatchSink>],
 ) -> Result<Recovered, StoreError> {
     let log_queue = files::open_log_queue(options, disk)?;
     let found_queues = find_queues(&**disk, &options.consume_queue_dir())?;
@@ -92,8 +110,8 @@ pub(crate) fn recover(
         end: (0, 0),
         last_store_ms: 0,
     };
-    let table = recovery.run(options, found_queues)?;
-    recovery.finish(log_queue, table)
+    let table = recovery.run(options, found_queues, derived)?;
+    recovery.finish(log_queue, table, derived)
 }
 
 impl Recovery<'_> {
@@ -103,8 +121,11 @@ impl Recovery<'_> {
         &mut self,
         options: &StoreOptions,
         mut found: Vec<FoundQueue>,
+        derived: &[Arc<dyn DispatchSink>],
     ) -> Result<Arc<QueueTable>, StoreError> {
-        let mut start = self.start_file(&found);
+        let safe = self.safe_file();
+        let mut certain = if self.is_clean { i64::MAX } else { self.start_of(safe) };
+        let mut start = if found.is_empty() { 0 } else { safe };
         loop {
             let table = QueueTable::new(
                 options.consume_queue_dir(),
@@ -113,7 +134,7 @@ impl Recovery<'_> {
                 Arc::clone(self.disk),
                 Arc::clone(&self.deleted),
             );
-            let cut = self.files.get(start).map_or(0, |file| file.file().start());
+            let cut = self.start_of(start);
             for queue in &found {
                 let is_right = |offset, unit: &Unit| self.is_right(queue, offset, unit);
                 table.get_or_create(&queue.topic, queue.queue_id)?.load(
@@ -123,25 +144,26 @@ impl Recovery<'_> {
                     &is_right,
                 )?;
             }
+            let plan = self.plan(start, derived, certain)?;
             self.report = RecoveryReport {
                 is_clean: self.is_clean,
-                start_offset: cut,
+                start_offset: self.start_of(plan.start),
                 rebuilt_queues: self.report.rebuilt_queues,
                 ..RecoveryReport::default()
             };
-            match self.pass(start, &table)? {
+            match self.pass(&plan, &table)? {
                 Pass::Done => return Ok(Arc::new(table)),
-                Pass::QueuesIncomplete => {
-                    start = 0;
-                    self.report.rebuilt_queues = true;
-                    found = find_queues(&**self.disk, &options.consume_queue_dir())?;
-                }
+                Pass::QueuesIncomplete => {}
+                Pass::CheckpointLies => certain = 0,
             }
+            start = 0;
+            self.report.rebuilt_queues = true;
+            found = find_queues(&**self.disk, &options.consume_queue_dir())?;
         }
     }
 
-    /// Number of the file to start from.
-    fn start_file(&self, found: &[FoundQueue]) -> usize {
+    /// Number of the newest file before which everything is complete on the disk.
+    fn safe_file(&self) -> usize {
         let newest_where = |is_old_enough: &dyn Fn(&Record<'_>) -> bool| {
             let is_start = |file: &MappedWriter| match check(file.all(), 0, file.file().start()) {
                 Found::Record(record, _) => is_old_enough(&record),
@@ -149,14 +171,31 @@ impl Recovery<'_> {
             };
             self.files.iter().rposition(is_start).unwrap_or(0)
         };
-        if found.is_empty() {
-            0
-        } else if self.is_clean {
+        if self.is_clean {
             newest_where(&|_| true)
         } else {
             let safe_before_ms = self.checkpoint.safe_before_ms();
             newest_where(&|record| record.store_timestamp <= safe_before_ms)
         }
+    }
+
+    /// A pass that begins early enough for the queues, which need the files from `queues` on, and
+    /// for all others.
+    fn plan<'s>(
+        &self,
+        queues: usize,
+        derived: &'s [Arc<dyn DispatchSink>],
+        certain: i64,
+    ) -> Result<Plan<'s>, StoreError> {
+        let view = LogView::new(&self.files);
+        let queues_from = self.start_of(queues);
+        let mut plan = Plan { start: queues, queues_from, sinks: Vec::new() };
+        for sink in derived {
+            let from = sink.begin_recovery(&view, certain)?;
+            plan.start = plan.start.min(view.file_of(from));
+            plan.sinks.push((from, &**sink));
+        }
+        Ok(plan)
     }
 
     fn bytes(&self, file: usize) -> &[u8] {
@@ -190,10 +229,12 @@ impl Recovery<'_> {
         }
     }
 
-    /// Checks every record from a file on and puts its unit back.
-    fn pass(&mut self, start: usize, table: &QueueTable) -> Result<Pass, StoreError> {
-        let mut place = (start, 0);
+    /// Checks every record from a file on, puts its unit back and shows it to the others.
+    fn pass(&mut self, plan: &Plan<'_>, table: &QueueTable) -> Result<Pass, StoreError> {
+        let mut place = (plan.start, 0);
         let mut is_damaged = false;
+        let is_whole_log = plan.queues_from <= self.start_of(0);
+        let mut arrived = Vec::new();
         self.last_store_ms = 0;
         while place.0 < self.files.len() {
             let (file, at) = place;
@@ -205,15 +246,24 @@ impl Recovery<'_> {
                 Found::Record(record, length) => match implausible(&record) {
                     Some(reason) => Some(reason),
                     None => {
-                        let may_lack = (start == 0, is_damaged);
                         let store_ms = record.store_timestamp;
-                        match put_unit(table, &record, length, may_lack)? {
-                            Placed::Yes => {}
-                            Placed::Taken => {
-                                let reason = "a record's place in its queue is taken".into();
-                                self.report.note(Damage::new(self.path(file), at, reason));
-                            }
-                            Placed::Lacking => return Ok(Pass::QueuesIncomplete),
+                        let offset = record.physical_offset;
+                        let placed = if offset < plan.queues_from {
+                            Placed::Yes
+                        } else {
+                            put_unit(table, &record, length, (is_whole_log, is_damaged))?
+                        };
+                        if matches!(placed, Placed::Lacking) {
+                            return Ok(Pass::QueuesIncomplete);
+                        }
+                        let length_32 = u32::try_from(length).unwrap_or(u32::MAX);
+                        for (_, sink) in plan.sinks.iter().filter(|(from, _)| *from <= offset) {
+                            sink.accept(&record, length_32, &mut arrived)?;
+                        }
+                        arrived.clear();
+                        if matches!(placed, Placed::Taken) {
+                            let reason = "a record's place in its queue is taken".into();
+                            self.report.note(Damage::new(self.path(file), at, reason));
                         }
                         self.last_store_ms = store_ms;
                         self.report.records += 1;
@@ -236,7 +286,7 @@ impl Recovery<'_> {
                 Some((next, store_ms)) if !self.is_end(place, next, store_ms) => {
                     let damage = damage(reason);
                     self.report.note(damage);
-                    is_damaged = true;
+                    is_damaged |= self.start_of(file) >= plan.queues_from;
                     place = next;
                 }
                 None if reason.is_none() => break,
@@ -248,9 +298,10 @@ impl Recovery<'_> {
         }
         self.end = place;
         // A checkpoint that is newer than the log cannot have chosen the start.
-        let is_lying =
-            !self.is_clean && self.checkpoint.safe_before_ms() > self.last_store_ms && start > 0;
-        Ok(if is_lying { Pass::QueuesIncomplete } else { Pass::Done })
+        let is_lying = !self.is_clean
+            && self.checkpoint.safe_before_ms() > self.last_store_ms
+            && plan.queues_from > self.start_of(0);
+        Ok(if is_lying { Pass::CheckpointLies } else { Pass::Done })
     }
 
     fn path(&self, file: usize) -> PathBuf {
@@ -307,6 +358,7 @@ impl Recovery<'_> {
         mut self,
         queue: MappedFileQueue,
         table: Arc<QueueTable>,
+        derived: &[Arc<dyn DispatchSink>],
     ) -> Result<Recovered, StoreError> {
         let (last, at) = match self.end {
             // Past a file that is full: its end.
@@ -334,6 +386,7 @@ impl Recovery<'_> {
         for queue in table.all() {
             queue.finish_loading(log.min());
         }
+        derived.iter().try_for_each(|sink| sink.finish_recovery(log.min(), log.end()))?;
         let durable = if self.is_clean { log.end() } else { self.report.start_offset };
         Ok(Recovered { log, table, report: self.report, durable })
     }
@@ -368,7 +421,7 @@ enum Placed {
 
 /// Puts a record's unit into its queue.
 ///
-/// Units before it may be missing if the pass began with the log's first record, or if damaged records were
+/// Units before it may be missing if the queues were rebuilt from the log's first record, or if damaged records were
 /// skipped and the queue has its older units.
 fn put_unit(
     table: &QueueTable,
