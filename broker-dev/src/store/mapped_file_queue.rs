@@ -22,6 +22,20 @@ pub(crate) enum Reservation {
     Later,
 }
 
+/// What became of a file that was to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It is gone, and so are its bytes.
+    Removed {
+        /// How long it was.
+        bytes: u64,
+    },
+    /// It is the only one, which stays.
+    IsLast,
+    /// Somebody reads it; it can go later.
+    IsRead,
+}
+
 /// Blocks that [`ensure_reserved`] takes at least, bytes.
 const RESERVE_STEP: usize = 64 * 1024;
 
@@ -150,11 +164,32 @@ impl MappedFileQueue {
         self.disk.remove_file(path).context(path, "remove")
     }
 
-    /// Shows readers one more file, the new last one. One caller at a time.
+    /// Shows readers one more file, the new last one.
     pub(crate) fn push(&self, file: Arc<MappedFile>) {
-        let mut files = Vec::clone(&self.files.load());
-        files.push(file);
-        self.files.store(Arc::new(files));
+        self.files.rcu(|files| {
+            let mut files = Vec::clone(files);
+            files.push(Arc::clone(&file));
+            files
+        });
+    }
+
+    /// Removes the first file, unless it is the only one or somebody reads it. The folder is not
+    /// synced: a file that comes back after a power cut is removed again.
+    ///
+    /// # Errors
+    /// The file cannot be removed; readers go on seeing it then.
+    pub(crate) fn remove_first(&self) -> Result<Removal, StoreError> {
+        let files = self.files.load_full();
+        let [first, _, ..] = files.as_slice() else { return Ok(Removal::IsLast) };
+        // One handle is the list's.
+        if Arc::strong_count(first) > 1 {
+            return Ok(Removal::IsRead);
+        }
+        self.remove(first.disk_file().path())?;
+        self.files.rcu(|files| {
+            files.iter().filter(|file| file.start() != first.start()).cloned().collect::<Vec<_>>()
+        });
+        Ok(Removal::Removed { bytes: first.length() as u64 })
     }
 
     /// The files that readers see, in order.
@@ -222,6 +257,23 @@ mod tests {
             assert_eq!(list(&RealDisk, folder.path()).unwrap(), []);
         }
         queue.create(0, Reservation::Whole).unwrap();
+    }
+
+    #[test]
+    fn the_first_file_goes_once_nobody_reads_it_and_the_last_one_stays() {
+        let (folder, queue) = queue(Arc::new(RealDisk));
+        for start in [0, 100] {
+            let mut writer = queue.create(start, Reservation::Later).unwrap();
+            writer.publish(100);
+            queue.push(Arc::clone(writer.file()));
+        }
+        let read = queue.find(0).unwrap().0.slice(0..10).unwrap();
+        assert_eq!(queue.remove_first().unwrap(), Removal::IsRead);
+        drop(read);
+        assert_eq!(queue.remove_first().unwrap(), Removal::Removed { bytes: 100 });
+        assert_eq!(queue.remove_first().unwrap(), Removal::IsLast);
+        assert_eq!(queue.first_offset(), Some(100));
+        assert_eq!(list(&RealDisk, folder.path()).unwrap().len(), 1);
     }
 
     #[test]

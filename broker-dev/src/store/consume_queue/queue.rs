@@ -8,7 +8,9 @@ use super::unit::{UNIT_BYTES, Unit};
 use crate::store::disk::Disk;
 use crate::store::error::{Context, StoreError};
 use crate::store::mapped_file::{MappedFile, MappedWriter};
-use crate::store::mapped_file_queue::{self, Found, MappedFileQueue, Reservation, ensure_reserved};
+use crate::store::mapped_file_queue::{
+    self, Found, MappedFileQueue, Removal, Reservation, ensure_reserved,
+};
 
 /// Bytes of one unit, as an offset.
 const UNIT: i64 = UNIT_BYTES as i64;
@@ -277,6 +279,25 @@ impl ConsumeQueue {
         let min =
             (kept..max).find(|offset| self.unit(*offset).is_some_and(|unit| unit.is_record()));
         self.min.store(min.unwrap_or(max), Ordering::Release);
+    }
+
+    /// Forgets what points before `log_min`, the log's new first offset: moves the first readable
+    /// offset, and removes files that hold nothing else, but for the last one. Returns how many
+    /// files went.
+    ///
+    /// # Errors
+    /// A file cannot be removed; it is tried again by the next call.
+    pub(crate) fn remove_before(&self, log_min: i64) -> Result<usize, StoreError> {
+        self.correct_min(log_min);
+        let mut removed = 0;
+        while let Some(second) = self.files.files().get(1).map(|file| file.start()) {
+            let is_needed = second / UNIT > self.min();
+            if is_needed || !matches!(self.files.remove_first()?, Removal::Removed { .. }) {
+                break;
+            }
+            removed += 1;
+        }
+        Ok(removed)
     }
 
     /// The first offset of `from..to` whose record fulfils a condition that, once fulfilled, all

@@ -174,6 +174,15 @@ impl QueueTable {
         queues.values().flat_map(BTreeMap::values).cloned().collect()
     }
 
+    /// Forgets what points before `log_min`, the log's new first offset; returns how many files
+    /// went.
+    ///
+    /// # Errors
+    /// A file cannot be removed; it is tried again by the next call.
+    pub(crate) fn remove_before(&self, log_min: i64) -> Result<usize, StoreError> {
+        self.all().iter().try_fold(0, |sum, queue| Ok(sum + queue.remove_before(log_min)?))
+    }
+
     /// The unit of a record.
     pub(crate) fn unit_of(&self, record: &Record<'_>, length: u32) -> Unit {
         Unit {
