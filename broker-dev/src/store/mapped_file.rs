@@ -60,7 +60,13 @@ impl MappedFile {
         if file.file().metadata()?.len() < length as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "shorter than its mapping"));
         }
-        let map = MmapOptions::new().len(length).map_raw(file.file())?;
+        let map = if file.is_private() {
+            // SAFETY: as for every mapping here, nobody shortens the file or writes to it; a
+            // private one cannot change it either.
+            MmapRaw::from(unsafe { MmapOptions::new().len(length).map_copy(file.file())? })
+        } else {
+            MmapOptions::new().len(length).map_raw(file.file())?
+        };
         let published = AtomicUsize::new(0);
         Ok(MappedWriter { file: Arc::new(Self { start, map, published, file }), reserved: 0 })
     }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Disk, DiskFile, Entry, FolderLock, Open};
+use super::{Disk, DiskFile, Entry, FolderLock, Open, Seen};
 
 /// A kind of call that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -176,6 +176,25 @@ impl Disk for FaultyDisk {
 
     fn used_part(&self, path: &Path) -> io::Result<f64> {
         self.inner.used_part(path)
+    }
+
+    fn look(&self, path: &Path) -> io::Result<Vec<Seen>> {
+        self.check(Call::Read)?;
+        self.inner.look(path)
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<DiskFile> {
+        self.check(Call::Open)?;
+        self.inner.open_read(path)
+    }
+
+    fn read_at(&self, file: &DiskFile, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.check(Call::Read)?;
+        self.inner.read_at(file, offset, into)
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        self.inner.is_locked(path)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FolderLock>> {

@@ -9,6 +9,7 @@ mod faulty;
 mod memory;
 mod real;
 
+use std::ffi::OsString;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
@@ -24,12 +25,18 @@ pub use real::RealDisk;
 pub struct DiskFile {
     path: PathBuf,
     file: File,
+    is_private: bool,
 }
 
 impl DiskFile {
     /// Joins a path and the file opened there.
     pub fn new(path: PathBuf, file: File) -> Self {
-        Self { path, file }
+        Self { path, file, is_private: false }
+    }
+
+    /// The same, but what is written to a mapping of the file stays in memory.
+    pub fn private(path: PathBuf, file: File) -> Self {
+        Self { path, file, is_private: true }
     }
 
     /// Where the file lies.
@@ -40,6 +47,11 @@ impl DiskFile {
     /// The open file, for reading and writing.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Whether writes to a mapping stay in memory.
+    pub(crate) fn is_private(&self) -> bool {
+        self.is_private
     }
 }
 
@@ -63,6 +75,32 @@ pub struct Entry {
     pub is_dir: bool,
     /// Length in bytes.
     pub length: u64,
+}
+
+/// What an entry of a folder is, links not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A plain file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// A device, a pipe, a socket.
+    Other,
+}
+
+/// One entry of a folder that somebody else wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The name without the folder, as the operating system has it.
+    pub name: OsString,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Length in bytes.
+    pub length: u64,
+    /// Bytes that the disk has for it: less than the length where the file has holes.
+    pub allocated: u64,
 }
 
 /// Holds the lock of a store folder until dropped.
@@ -103,6 +141,14 @@ pub trait Disk: Debug + Send + Sync {
     fn write_at(&self, file: &DiskFile, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// The used part of the file system that a folder is on, 0 to 1.
     fn used_part(&self, path: &Path) -> io::Result<f64>;
+    /// Lists a folder that somebody else wrote, in the order of the names.
+    fn look(&self, path: &Path) -> io::Result<Vec<Seen>>;
+    /// Opens a plain file for reading only; anything else, a symbolic link too, is an error.
+    fn open_read(&self, path: &Path) -> io::Result<DiskFile>;
+    /// Reads bytes at an offset until `into` is full or the file ends; tells how many they were.
+    fn read_at(&self, file: &DiskFile, offset: u64, into: &mut [u8]) -> io::Result<usize>;
+    /// Whether somebody holds the lock of [`lock`](Self::lock), without taking or making it.
+    fn is_locked(&self, path: &Path) -> io::Result<bool>;
     /// Takes the exclusive lock that Apache's broker takes too; an error of kind
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) means that somebody has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FolderLock>>;

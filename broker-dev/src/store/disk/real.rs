@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
+use rustix::process::{Flock, FlockType};
 
-use super::{Disk, DiskFile, Entry, FolderLock, Open};
+use super::{Disk, DiskFile, Entry, EntryKind, FolderLock, Open, Seen};
 
 /// Files as the operating system has them.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,6 +46,12 @@ fn write_zeros(file: &File, mut from: u64, to: u64) -> io::Result<()> {
         from += chunk.len() as u64;
     }
     Ok(())
+}
+
+/// The name under which a lock file is in [`HELD`].
+fn lock_key(path: &Path) -> io::Result<PathBuf> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Ok(fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default()))
 }
 
 fn is_unsupported(error: Errno) -> bool {
@@ -151,9 +158,73 @@ impl Disk for RealDisk {
         Ok(used as f64 / used.saturating_add(of.f_bavail).max(1) as f64)
     }
 
+    fn look(&self, path: &Path) -> io::Result<Vec<Seen>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            // Of the entry itself: links are not followed.
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let kind = match metadata.file_type() {
+                is if is.is_file() => EntryKind::File,
+                is if is.is_dir() => EntryKind::Folder,
+                is if is.is_symlink() => EntryKind::Link,
+                _ => EntryKind::Other,
+            };
+            let allocated = metadata.blocks().saturating_mul(512);
+            let length = metadata.len();
+            entries.push(Seen { name: entry.file_name(), kind, length, allocated });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<DiskFile> {
+        // Opening a pipe would wait for its other end without `NONBLOCK`.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::LOOP) => return Err(io::Error::other("it is a symbolic link")),
+            Err(error) => return Err(error.into()),
+        };
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no plain file"));
+        }
+        Ok(DiskFile::new(path.to_path_buf(), file))
+    }
+
+    fn read_at(&self, file: &DiskFile, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        while let Some(rest) = into.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match file.file().read_at(rest, offset + read as u64) {
+                Ok(0) => break,
+                Ok(some) => read += some,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        // Asking the operating system about a lock of this very process would drop it.
+        let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock_key(path).is_ok_and(|key| held.contains(&key)) {
+            return Ok(true);
+        }
+        let file = match self.open_read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        let wanted = Flock::from(FlockType::WriteLock);
+        Ok(rustix::process::fcntl_getlk(file.file(), &wanted)?.is_some())
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FolderLock>> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let key = fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default());
+        let key = lock_key(path)?;
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         if held.contains(&key) {
             return Err(ErrorKind::WouldBlock.into());

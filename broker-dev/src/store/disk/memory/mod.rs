@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::MemfdFlags;
 
-use super::{Call, Disk, DiskFile, Entry, FolderLock, Open, RealDisk};
+use super::{Call, Disk, DiskFile, Entry, EntryKind, FolderLock, Open, RealDisk, Seen};
 use names::{Names, Node};
 
 pub use frozen::Frozen;
@@ -260,6 +260,30 @@ impl Disk for MemoryDisk {
 
     fn used_part(&self, _path: &Path) -> io::Result<f64> {
         Ok(0.0)
+    }
+
+    fn look(&self, path: &Path) -> io::Result<Vec<Seen>> {
+        let seen = |entry: Entry| Seen {
+            name: entry.name.into(),
+            kind: if entry.is_dir { EntryKind::Folder } else { EntryKind::File },
+            length: entry.length,
+            allocated: entry.length,
+        };
+        let mut entries: Vec<Seen> = self.read_dir(path)?.into_iter().map(seen).collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<DiskFile> {
+        self.open(path, Open::Existing)
+    }
+
+    fn read_at(&self, file: &DiskFile, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        RealDisk.read_at(file, offset, into)
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(path))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FolderLock>> {
