@@ -151,6 +151,8 @@ settings! {
     max_pull_bytes: u32 = 256 * 1024, "maxTransferBytesOnMessageInMemory";
     /// Whether a pull that finds nothing waits for as long as it asks to; else for one second.
     long_polling: bool = true, "longPollingEnable";
+    /// Whether consumers may filter by SQL92. Apache's default is false.
+    sql_filter: bool = true, "enablePropertyFilter";
     /// The delays of levels 1, 2, 3 …: numbers with s, m, h or d.
     delay_levels: DelayLevels = DelayLevels::default(), "messageDelayLevel";
     /// How often consumer offsets are saved, in milliseconds.

@@ -24,6 +24,7 @@ mod clock;
 mod config;
 mod core;
 mod events;
+mod filter;
 mod group;
 mod handler;
 mod liveness;

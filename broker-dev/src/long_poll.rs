@@ -11,36 +11,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::filter::Filter;
+use crate::store::MessageFilter;
+
 /// The most pulls that wait at one time; one more is answered at once.
 pub(crate) const MAX_WAITING: usize = 100_000;
-
-/// Which messages a waiting pull wants, as far as a tag's hash can tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum TagFilter {
-    /// All of them.
-    All,
-    /// Those with one of these hashes (sorted).
-    Codes(Arc<[i32]>),
-}
-
-impl TagFilter {
-    /// A filter for the given hashes.
-    pub(crate) fn codes(codes: impl IntoIterator<Item = i32>) -> Self {
-        let mut codes: Vec<i32> = codes.into_iter().collect();
-        codes.sort_unstable();
-        codes.dedup();
-        Self::Codes(codes.into())
-    }
-
-    /// Whether a message with this tag hash passes. As RocketMQ does, only the low 32 bits count.
-    #[expect(clippy::cast_possible_truncation, reason = "the hash is a 32-bit number widened")]
-    pub(crate) fn passes(&self, tags_code: i64) -> bool {
-        match self {
-            Self::All => true,
-            Self::Codes(codes) => codes.binary_search(&(tags_code as i32)).is_ok(),
-        }
-    }
-}
 
 /// The place of one waiting pull in the table; given back to leave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +44,7 @@ struct Queues<W> {
 struct Waiter<W> {
     id: u64,
     offset: i64,
-    filter: TagFilter,
+    filter: Filter,
     waker: W,
 }
 
@@ -89,7 +64,7 @@ impl<W> LongPoll<W> {
         topic: &str,
         queue_id: i32,
         offset: i64,
-        filter: TagFilter,
+        filter: Filter,
         waker: W,
     ) -> Option<Ticket> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +110,7 @@ impl<W> LongPoll<W> {
         let woken = {
             let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
             let woken = queues.take(topic, queue_id, |waiter| {
-                waiter.offset < max_offset && waiter.filter.passes(tags_code)
+                waiter.offset < max_offset && waiter.filter.passes_code(tags_code)
             });
             self.waiting.fetch_sub(woken.len(), Ordering::SeqCst);
             woken
@@ -188,10 +163,10 @@ mod tests {
     #[test]
     fn a_message_wakes_who_waits_for_its_queue_and_tag() {
         let table = LongPoll::default();
-        table.wait("t", 0, 5, TagFilter::All, "all").unwrap();
-        table.wait("t", 0, 5, TagFilter::codes([7, 3]), "tagged").unwrap();
-        table.wait("t", 1, 0, TagFilter::All, "other queue").unwrap();
-        table.wait("u", 0, 0, TagFilter::All, "other topic").unwrap();
+        table.wait("t", 0, 5, Filter::All, "all").unwrap();
+        table.wait("t", 0, 5, Filter::codes([7, 3]), "tagged").unwrap();
+        table.wait("t", 1, 0, Filter::All, "other queue").unwrap();
+        table.wait("u", 0, 0, Filter::All, "other topic").unwrap();
 
         assert_eq!(arrive(&table, 0, 6, 4), ["all"]);
         assert_eq!(arrive(&table, 0, 7, 3), ["tagged"]);
@@ -202,7 +177,7 @@ mod tests {
     #[test]
     fn a_waiter_ahead_of_the_queue_is_left_waiting() {
         let table = LongPoll::default();
-        table.wait("t", 0, 9, TagFilter::All, "ahead").unwrap();
+        table.wait("t", 0, 9, Filter::All, "ahead").unwrap();
         assert_eq!(arrive(&table, 0, 9, 0), [""; 0]);
         assert_eq!(arrive(&table, 0, 10, 0), ["ahead"]);
     }
@@ -210,19 +185,11 @@ mod tests {
     #[test]
     fn who_left_is_not_woken_and_leaves_nothing_behind() {
         let table = LongPoll::default();
-        let ticket = table.wait("t", 0, 0, TagFilter::All, "gone").unwrap();
+        let ticket = table.wait("t", 0, 0, Filter::All, "gone").unwrap();
         table.leave(&ticket);
         table.leave(&ticket);
         assert_eq!(table.waiting(), 0);
         assert!(table.queues.lock().unwrap().topics.is_empty());
         assert_eq!(arrive(&table, 0, 1, 0), [""; 0]);
-    }
-
-    #[test]
-    fn the_tag_hash_counts_in_its_low_32_bits() {
-        let filter = TagFilter::codes([-5]);
-        assert!(filter.passes(-5));
-        assert!(filter.passes(0xFFFF_FFFB));
-        assert!(!filter.passes(5));
     }
 }

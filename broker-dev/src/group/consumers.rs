@@ -10,7 +10,7 @@ use std::time::Duration;
 use oxmq::protocol::body::{ConsumerData, MessageModel, SubscriptionData};
 
 use super::{Changed, MAX_GROUPS, MAX_MEMBERS, Member, Seen};
-use crate::long_poll::TagFilter;
+use crate::filter::{BadFilter, Filter};
 use crate::server::ConnectionId;
 
 /// The consumers of every group.
@@ -32,8 +32,8 @@ struct Group {
 pub(crate) struct Subscription {
     /// As the heartbeat told it.
     pub(crate) data: SubscriptionData,
-    /// The same as a filter on tag hashes.
-    pub(crate) filter: TagFilter,
+    /// The same as a filter.
+    pub(crate) filter: Result<Filter, BadFilter>,
 }
 
 /// A group as operators see it.
@@ -162,7 +162,7 @@ impl Group {
                 Some(known) if known.data.sub_version >= data.sub_version => {}
                 known => {
                     changed |= known.is_none_or(|known| known.data.sub_string != data.sub_string);
-                    let subscription = Subscription { filter: filter_of(&data), data };
+                    let subscription = Subscription { filter: Filter::of(&data), data };
                     self.subscriptions
                         .insert(subscription.data.topic.clone(), Arc::new(subscription));
                 }
@@ -193,18 +193,6 @@ impl Group {
             members: self.members.values().map(|seen| seen.member.connection).collect(),
         })
     }
-}
-
-/// The filter on tag hashes that a subscription stands for.
-///
-/// Hashes come from the subscription and, beside them, from its tags: some clients compute them
-/// over other bytes than Java does.
-pub(crate) fn filter_of(data: &SubscriptionData) -> TagFilter {
-    if data.sub_string.is_empty() || data.sub_string == "*" {
-        return TagFilter::All;
-    }
-    let tags = data.tags_set.iter().map(|tag| oxmq::protocol::message::tags::java_hash(tag));
-    TagFilter::codes(data.code_set.iter().copied().chain(tags))
 }
 
 #[cfg(test)]

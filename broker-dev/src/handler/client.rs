@@ -16,6 +16,7 @@ use oxmq::protocol::{DecodeError, names};
 
 use super::{Caller, pull, shown};
 use crate::core::Core;
+use crate::filter::Filter;
 use crate::group::Member;
 use crate::reply::{Refusal, Reply, Served};
 
@@ -113,9 +114,9 @@ pub(crate) fn consumer_list(core: &Core, request: &RemotingCommand) -> Served {
 }
 
 /// Code 46: whether a subscription could be served.
-pub(crate) fn check_client(request: &RemotingCommand) -> Served {
+pub(crate) fn check_client(core: &Core, request: &RemotingCommand) -> Served {
     let body = CheckClientRequestBody::decode(&request.body)?;
-    pull::check_expression_type(Some(&body.subscription_data.expression_type))?;
+    pull::checked_filter(core, Filter::of(&body.subscription_data))?;
     Ok(Reply::done())
 }
 

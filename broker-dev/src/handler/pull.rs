@@ -21,8 +21,8 @@ use super::{Caller, shown};
 use crate::alarm::Deadline;
 use crate::core::Core;
 use crate::events::Wake;
-use crate::group::consumers::filter_of;
-use crate::long_poll::{TagFilter, Ticket};
+use crate::filter::{BadFilter, Filter};
+use crate::long_poll::Ticket;
 use crate::meta::topics::no_topic;
 use crate::reply::{Refusal, ReplyTo};
 use crate::server::{Event, Outgoing};
@@ -62,7 +62,7 @@ struct Pull {
     queue_id: i32,
     offset: i64,
     limits: GetLimits,
-    filter: TagFilter,
+    filter: Filter,
     /// How long it may wait.
     suspend: Option<Duration>,
 }
@@ -146,8 +146,7 @@ impl Waiting {
 
 impl Pull {
     fn read(&self, core: &Core) -> GetResult {
-        let passes = |tags_code| self.filter.passes(tags_code);
-        core.store.get(&self.topic, self.queue_id, self.offset, self.limits, &passes)
+        core.store.get(&self.topic, self.queue_id, self.offset, self.limits, &self.filter)
     }
 
     fn code(&self, status: GetStatus) -> ResponseCode {
@@ -265,15 +264,23 @@ fn filter(
     core: &Core,
     header: &PullMessageRequestHeader,
     group: &SubscriptionGroupConfig,
-) -> Result<TagFilter, Refusal> {
+) -> Result<Filter, Refusal> {
     if header.sys_flag & pull_sys_flag::CLASS_FILTER != 0 {
         let remark = "class filters are not served: subscribe by tags";
         return Err(Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark));
     }
     if header.sys_flag & pull_sys_flag::SUBSCRIPTION != 0 {
-        check_expression_type(header.expression_type.as_deref())?;
         let expression = header.subscription.as_deref().unwrap_or(SubscriptionData::ALL);
-        return Ok(filter_of(&SubscriptionData::by_tags("", expression, header.sub_version)));
+        let data = match header.expression_type.as_deref() {
+            None | Some("" | SubscriptionData::TAG) => {
+                SubscriptionData::by_tags("", expression, header.sub_version)
+            }
+            Some(other) => SubscriptionData {
+                expression_type: other.to_owned(),
+                ..SubscriptionData::by_sql("", expression, header.sub_version)
+            },
+        };
+        return checked_filter(core, Filter::of(&data));
     }
     let no_subscription = || {
         let remark = format!(
@@ -295,19 +302,33 @@ fn filter(
         let remark = "the subscription in the pull is newer than the one in the last heartbeat";
         return Err(Refusal::new(ResponseCode::SUBSCRIPTION_NOT_LATEST, remark));
     }
-    check_expression_type(Some(&subscription.data.expression_type))?;
     // Retry topics hold messages that were subscribed to already.
-    let is_retry = header.topic.starts_with(names::RETRY_PREFIX);
-    Ok(if is_retry { TagFilter::All } else { subscription.filter.clone() })
+    if header.topic.starts_with(names::RETRY_PREFIX) {
+        return Ok(Filter::All);
+    }
+    match &subscription.filter {
+        // Told by a heartbeat, which has no answer to refuse it with.
+        Err(bad @ BadFilter::Parse(_)) => {
+            Err(Refusal::new(ResponseCode::FILTER_DATA_NOT_EXIST, bad.to_string()))
+        }
+        filter => checked_filter(core, filter.clone()),
+    }
 }
 
-/// Refuses what is not a filter by tags.
-pub(super) fn check_expression_type(expression_type: Option<&str>) -> Result<(), Refusal> {
-    match expression_type {
-        None | Some("" | SubscriptionData::TAG) => Ok(()),
-        Some(other) => Err(Refusal::new(
-            ResponseCode::SYSTEM_ERROR,
-            format!("filters of the type {:?} are not served: subscribe by tags", shown(other)),
-        )),
-    }
+/// A filter that this broker serves.
+pub(super) fn checked_filter(
+    core: &Core,
+    filter: Result<Filter, BadFilter>,
+) -> Result<Filter, Refusal> {
+    let filter = match filter {
+        Ok(Filter::Sql(_)) if !core.config.sql_filter => Err(BadFilter::SqlIsOff),
+        filter => filter,
+    };
+    filter.map_err(|bad| {
+        let code = match bad {
+            BadFilter::Parse(_) => ResponseCode::SUBSCRIPTION_PARSE_FAILED,
+            BadFilter::UnknownType(_) | BadFilter::SqlIsOff => ResponseCode::SYSTEM_ERROR,
+        };
+        Refusal::new(code, bad.to_string())
+    })
 }

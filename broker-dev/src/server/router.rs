@@ -103,7 +103,7 @@ fn answer(core: &Core, caller: &Caller, request: &RemotingCommand) -> Served {
         RequestCode::HEART_BEAT => client::heartbeat(core, caller, request),
         RequestCode::UNREGISTER_CLIENT => client::unregister(core, request),
         RequestCode::GET_CONSUMER_LIST_BY_GROUP => client::consumer_list(core, request),
-        RequestCode::CHECK_CLIENT_CONFIG => client::check_client(request),
+        RequestCode::CHECK_CLIENT_CONFIG => client::check_client(core, request),
         RequestCode::GET_CONSUMER_CONNECTION_LIST => client::consumer_connections(core, request),
         RequestCode::GET_PRODUCER_CONNECTION_LIST => client::producer_connections(core, request),
 

@@ -1,6 +1,7 @@
 //! Reading messages of a queue.
 
 use bytes::Bytes;
+use oxmq::protocol::message::record::Record;
 
 use super::commit_log::Place;
 use super::consume_queue::{ConsumeQueue, UNIT_BYTES};
@@ -62,6 +63,29 @@ impl GetStatus {
     }
 }
 
+/// Which messages a [`Store::get`] takes. A closure over tag codes is one.
+pub trait MessageFilter {
+    /// Whether the message with this tag code may be taken; looked at before the message itself.
+    fn passes_code(&self, tags_code: i64) -> bool;
+
+    /// Whether [`passes_properties`](Self::passes_properties) is to be asked at all.
+    fn looks_at_properties(&self) -> bool {
+        false
+    }
+
+    /// Whether the message is taken, by its encoded properties.
+    fn passes_properties(&self, encoded: &str) -> bool {
+        let _ = encoded;
+        true
+    }
+}
+
+impl<F: Fn(i64) -> bool> MessageFilter for F {
+    fn passes_code(&self, tags_code: i64) -> bool {
+        self(tags_code)
+    }
+}
+
 /// What a [`Store::get`] found.
 #[derive(Debug)]
 pub struct GetResult {
@@ -83,7 +107,7 @@ pub struct GetResult {
 }
 
 impl Store {
-    /// Reads messages of a queue from `offset` on, those whose tag code `filter` takes.
+    /// Reads messages of a queue from `offset` on, those that `filter` takes.
     ///
     /// Source: RocketMQ 5.3.3 `DefaultMessageStore.getMessage`, its statuses in its order.
     pub fn get(
@@ -92,7 +116,7 @@ impl Store {
         queue_id: i32,
         offset: i64,
         limits: GetLimits,
-        filter: &dyn Fn(i64) -> bool,
+        filter: &dyn MessageFilter,
     ) -> GetResult {
         let queue = self.shared().table.get(topic, queue_id);
         let (min, max) = queue.as_ref().map_or((0, 0), |queue| (queue.min(), queue.max()));
@@ -123,7 +147,7 @@ impl Store {
         &self,
         queue: &ConsumeQueue,
         limits: GetLimits,
-        filter: &dyn Fn(i64) -> bool,
+        filter: &dyn MessageFilter,
         result: &mut GetResult,
     ) {
         let log = &self.shared().log;
@@ -143,10 +167,11 @@ impl Store {
                 break;
             }
             result.next_begin_offset += 1;
-            if !unit.is_record() || !filter(unit.tags_code) {
+            if !unit.is_record() || !filter.passes_code(unit.tags_code) {
                 continue;
             }
             match log.place(unit.physical_offset, length) {
+                Some(place) if !passes(filter, &place) => {}
                 Some(place) => {
                     result.count += 1;
                     result.bytes += length;
@@ -160,6 +185,18 @@ impl Store {
         if result.count > 0 {
             result.status = GetStatus::Found;
         }
+    }
+}
+
+/// Whether a filter takes the message of a record. One that cannot be read is left to the reader.
+fn passes(filter: &dyn MessageFilter, place: &Place) -> bool {
+    if !filter.looks_at_properties() {
+        return true;
+    }
+    let bytes = place.file.bytes().get(place.range.clone()).unwrap_or_default();
+    match Record::decode(bytes) {
+        Ok(Some((record, _))) => filter.passes_properties(record.properties),
+        _ => true,
     }
 }
 

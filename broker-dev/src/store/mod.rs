@@ -45,7 +45,7 @@ pub use commit_log::{Put, PutMessage};
 pub use dispatch::Arrived;
 pub use engine::Store;
 pub use error::StoreError;
-pub use get::{GetLimits, GetResult, GetStatus};
+pub use get::{GetLimits, GetResult, GetStatus, MessageFilter};
 pub use options::{FlushMode, StoreOptions};
 pub use put::PutTurn;
 pub use query::Boundary;

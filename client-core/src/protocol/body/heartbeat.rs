@@ -117,6 +117,8 @@ pub struct SubscriptionData {
 impl SubscriptionData {
     /// The expression type that a missing one means.
     pub const TAG: &'static str = "TAG";
+    /// The expression type of conditions on properties.
+    pub const SQL92: &'static str = "SQL92";
     /// The subscription to everything.
     pub const ALL: &'static str = "*";
 
@@ -143,6 +145,17 @@ impl SubscriptionData {
             sub_version: version,
             tags_set: tags,
             topic: topic.into(),
+        }
+    }
+
+    /// A subscription by a condition on properties, in SQL92.
+    pub fn by_sql(topic: impl Into<String>, condition: &str, version: i64) -> Self {
+        Self {
+            expression_type: Self::SQL92.to_owned(),
+            sub_string: condition.to_owned(),
+            sub_version: version,
+            topic: topic.into(),
+            ..Self::default()
         }
     }
 
