@@ -1,0 +1,14 @@
+//! Old tricks: bugs of Apache's broker, each as a test that would have caught it here.
+//!
+//! A test is named after the number of Apache's issue and what went wrong there;
+//! `docs/old-tricks.md` tells each story.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod config;
+mod flush;
+mod log;
+mod queues;
+mod world;
