@@ -16,7 +16,7 @@ fn pull_where(topic: &str, offset: i64, condition: &str) -> RemotingCommand {
     let header = PullMessageRequestHeader {
         subscription: Some(condition.to_owned()),
         expression_type: Some("SQL92".to_owned()),
-        ..pull_with(topic, 0, offset, pull_sys_flag::SUBSCRIPTION, 0).header().unwrap()
+        ..pull_with(topic, 0, offset, pull_sys_flag::SUBSCRIPTION, 0).header().expect("a header")
     };
     RemotingCommand::request(RequestCode::PULL_MESSAGE, &header)
 }
@@ -39,14 +39,13 @@ fn check(data: SubscriptionData) -> RemotingCommand {
         client_id: "c".to_owned(),
         group: "group".to_owned(),
         subscription_data: data,
-        ..CheckClientRequestBody::default()
     };
     RemotingCommand::request(RequestCode::CHECK_CLIENT_CONFIG, &()).with_body(body.encode())
 }
 
 fn bodies(response: &RemotingCommand) -> Vec<String> {
     let messages = pulled(response).into_iter();
-    messages.map(|message| String::from_utf8(message.body).unwrap()).collect()
+    messages.map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect()
 }
 
 #[tokio::test]
