@@ -1,3 +1,5 @@
+use oxmq::protocol::message::properties;
+
 use super::parser::MAX_DEPTH;
 use super::*;
 
@@ -274,4 +276,30 @@ proptest::proptest! {
             proptest::prop_assert_eq!(again, filter);
         }
     }
+}
+
+#[test]
+fn golden_filters_are_judged_as_by_apache() {
+    const MESSAGE: &str = "a\u{1}5\u{2}b\u{1}x'y\u{2}f\u{1} 1.5d \u{2}g\u{1}-7\u{2}t\u{1}TRUE\u{2}\
+        A\u{1}2147483648\u{2}x_1\u{1}Infinity\u{2}$y\u{1}x\u{2}";
+    let mut differ = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for line in include_str!("../../../tests/golden/filters-5.3.3.tsv").split_terminator('\n') {
+        let (wanted, text) = line.split_once('\t').unwrap();
+        let filter = SqlFilter::parse(text);
+        let property = |name: &str| properties::find(MESSAGE, name);
+        let judged = match filter.as_ref().map(|filter| filter.expression.evaluate(&property)) {
+            Err(_) => "refused",
+            Ok(Err(_)) => "fails",
+            Ok(Ok(None)) => "unknown",
+            Ok(Ok(Some(Value::Boolean(true)))) => "true",
+            Ok(Ok(Some(_))) => "false",
+        };
+        seen.insert(wanted);
+        if judged != wanted {
+            differ.push(format!("{text}: {judged} instead of {wanted}"));
+        }
+    }
+    assert_eq!(seen.len(), 5, "{seen:?}");
+    assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
 }
