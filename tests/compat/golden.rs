@@ -7,11 +7,10 @@ use std::path::Path;
 
 use oxmq_tests::release_or_skip;
 
-fn compare(version: &str) {
+fn compare(version: &str, class: &str, file: &str) {
     let release = release_or_skip!(version);
-    let made = release.run("Golden", &[version]);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(format!("../client-core/tests/golden/apache-{version}.json"));
+    let made = release.run(class, &[version]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
     if std::env::var_os("OXMQ_GOLDEN").is_some_and(|value| value == "write") {
         std::fs::write(&path, &made).unwrap();
     }
@@ -21,10 +20,15 @@ fn compare(version: &str) {
 
 #[test]
 fn golden_bytes_are_those_of_4_9_7() {
-    compare("4.9.7");
+    compare("4.9.7", "Golden", "client-core/tests/golden/apache-4.9.7.json");
 }
 
 #[test]
 fn golden_bytes_are_those_of_5_3_3() {
-    compare("5.3.3");
+    compare("5.3.3", "Golden", "client-core/tests/golden/apache-5.3.3.json");
+}
+
+#[test]
+fn golden_filters_are_those_of_5_3_3() {
+    compare("5.3.3", "Filters", "broker-dev/tests/golden/filters-5.3.3.tsv");
 }

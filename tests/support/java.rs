@@ -92,7 +92,7 @@ impl Release {
 
     fn compile(&self, sources: &Path) -> Result<(), String> {
         let stamp = self.classes.join("compiled");
-        let text = originals().concat();
+        let text: String = SOURCES.iter().map(|(_, source)| *source).collect();
         if fs::read_to_string(&stamp).is_ok_and(|compiled| compiled == text) {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl Release {
             .args(["-nowarn", "-encoding", "UTF-8", "-cp"])
             .arg(format!("{}/*", self.jars.display()));
         javac.arg("-d").arg(&self.classes);
-        for (name, original) in ["Client.java", "Golden.java"].iter().zip(originals()) {
+        for (name, original) in SOURCES {
             let path = sources.join(name);
             fs::write(&path, self.adapt(original)).map_err(text_of)?;
             javac.arg(path);
@@ -129,9 +129,12 @@ impl Release {
     }
 }
 
-fn originals() -> [&'static str; 2] {
-    [include_str!("../compat/java/src/Client.java"), include_str!("../compat/java/src/Golden.java")]
-}
+/// The Java programs, by the name of their file.
+const SOURCES: [(&str, &str); 3] = [
+    ("Client.java", include_str!("../compat/java/src/Client.java")),
+    ("Filters.java", include_str!("../compat/java/src/Filters.java")),
+    ("Golden.java", include_str!("../compat/java/src/Golden.java")),
+];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("compat/java")
