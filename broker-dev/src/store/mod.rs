@@ -40,6 +40,7 @@ mod query;
 mod recovery;
 #[cfg(test)]
 mod tests;
+pub mod timer;
 
 pub use commit_log::{Put, PutMessage};
 pub use dispatch::Arrived;
