@@ -59,7 +59,7 @@ pub use client::{Client, ClientBuilder};
 #[cfg(feature = "client")]
 pub use consumer::{
     Ack, ConsumeFrom, ConsumerStream, Delivery, DeliveryHandle, DrainReport, HandlerError,
-    PushConsumer, PushConsumerBuilder, Taken, Verdict,
+    PushConsumer, PushConsumerBuilder, Selector, Taken, Verdict,
 };
 #[cfg(feature = "client")]
 pub use error::{Error, ErrorKind, Stored};

@@ -4,8 +4,20 @@ import { beginWait, endWait, hub, request } from './loop.js'
 import { Frame, type Delivery, type MessageQueue, type Settler } from './message.js'
 import type { DrainFields, NativeClient, NativeConsumer } from './native.js'
 
-/** Topics, each with `*` for every message or with tags joined by `||`. */
-export type Subscriptions = Readonly<Record<string, string>>
+/**
+ * Messages whose properties meet a condition in SQL92, such as `price > 10 AND color = 'red'`.
+ *
+ * The broker judges it. A property is a text and is read as what it is compared with; one that is not
+ * there is NULL; `TAGS` and `KEYS` are the tag and the keys. Apache's broker serves it only with
+ * `enablePropertyFilter=true`; a broker that does not, or that cannot read the condition, rejects the
+ * consumer when it starts.
+ */
+export interface Sql {
+  readonly sql: string
+}
+
+/** Topics, each with `*` for every message, tags joined by `||`, or a condition. */
+export type Subscriptions = Readonly<Record<string, string | Sql>>
 
 /** Options of a consumer. */
 export interface ConsumerOptions {
@@ -127,7 +139,11 @@ export class PushConsumer implements AsyncIterable<Delivery> {
       consumeFrom instanceof Date
         ? { fromTimestamp: consumeFrom.getTime() }
         : { fromFirst: consumeFrom === 'first' }
-    const subscriptions = Object.entries(this.#subscriptions).flat()
+    const subscriptions = Object.entries(this.#subscriptions).map(([topic, wanted]) =>
+      typeof wanted === 'string'
+        ? { topic, expression: wanted, isSql: false }
+        : { topic, expression: wanted.sql, isSql: true },
+    )
     const native = await request(
       (tag) => this.#client.consumer(tag, this.group, subscriptions, { ...options, ...from }),
       (tag) => hub.takeConsumer(tag)!,

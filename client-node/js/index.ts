@@ -5,6 +5,7 @@ export type {
   DrainReport,
   PushConsumer,
   RunOptions,
+  Sql,
   Subscriptions,
 } from './consumer.js'
 export {

@@ -83,7 +83,7 @@ export interface NativeClient {
   consumer(
     tag: number,
     group: string,
-    subscriptions: string[],
+    subscriptions: { topic: string; expression: string; isSql: boolean }[],
     options: {
       fromFirst?: boolean
       fromTimestamp?: number

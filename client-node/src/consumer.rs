@@ -15,6 +15,18 @@ use oxmq::{
 use crate::message::{QueueFields, write_frame};
 use crate::runtime::{Shared, millis, offset_number, tag};
 
+/// A topic, and what is wanted of it.
+#[napi(object)]
+#[derive(Debug)]
+pub struct Subscription {
+    /// The topic.
+    pub topic: String,
+    /// `*`, tags joined by `||`, or a condition in SQL92.
+    pub expression: String,
+    /// Whether it is a condition.
+    pub is_sql: bool,
+}
+
 /// How a consumer is set up.
 #[napi(object)]
 #[derive(Debug)]

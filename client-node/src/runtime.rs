@@ -11,10 +11,10 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 use oxmq::completions::{Bell, Completion, Completions, Outcome};
-use oxmq::{Client, Receipt, StoredStatus};
+use oxmq::{Client, Receipt, Selector, StoredStatus};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::consumer::{ConsumerOptions, DrainFields, NativeConsumer};
+use crate::consumer::{ConsumerOptions, DrainFields, NativeConsumer, Subscription};
 use crate::error::ErrorFields;
 use crate::producer::{NativeProducer, ProducerOptions, ReceiptFields};
 use crate::testing::NativeBroker;
@@ -425,20 +425,19 @@ impl NativeClient {
         self.shared.make(tag(number), async { builder.start().await.map(Made::Producer) })
     }
 
-    /// Begins to start a consumer. `subscriptions`: topics and expressions in turn.
+    /// Begins to start a consumer.
     #[napi]
     pub fn consumer(
         &self,
         number: f64,
         group: String,
-        subscriptions: Vec<String>,
+        subscriptions: Vec<Subscription>,
         options: ConsumerOptions,
     ) -> Result<()> {
         let mut builder = options.apply(self.client.push_consumer(group));
-        for pair in subscriptions.chunks_exact(2) {
-            if let [topic, expression] = pair {
-                builder = builder.subscribe(topic.as_str(), expression.as_str());
-            }
+        for Subscription { topic, expression, is_sql } in subscriptions {
+            let of = if is_sql { Selector::sql } else { Selector::tags };
+            builder = builder.subscribe(topic, of(expression));
         }
         self.shared.make(tag(number), async { builder.stream().await.map(Made::Consumer) })
     }

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { InvalidArgumentError, type MessageQueue, type PushConsumer } from 'oxmq'
+import { InvalidArgumentError, type MessageQueue, type PushConsumer, RejectedError } from 'oxmq'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fromFirst, next, own, QUEUES, send, Server, take, until } from './support/server.js'
 
@@ -139,6 +139,24 @@ test('tags_filter', async () => {
   const consumer = fromFirst(client, own('tagged-some'), topic, 'paid || refunded')
   expect(await take(consumer, 12)).toEqual(wanted)
   await consumer.close()
+})
+
+test('conditions_filter', async () => {
+  const topic = own('priced')
+  const { client, producer } = await server.withTopic(topic)
+  const wanted = new Set<string>()
+  for (let price = 0; price < 18; price++) {
+    const color = ['red', 'green', 'blue'][price % 3]!
+    const key = `price-${price}`
+    await producer.send({ topic, body: 'x', tag: color, key, properties: { price: `${price}` } })
+    if (price > 9 && color !== 'green') wanted.add(key)
+  }
+  const condition = { sql: "price > 9 AND TAGS IN ('red', 'blue')" }
+  const consumer = fromFirst(client, own('priced-some'), topic, condition)
+  expect(await take(consumer, wanted.size)).toEqual(wanted)
+  await consumer.close()
+  const unreadable = client.pushConsumer(own('bad'), { [topic]: { sql: 'price >' } })
+  await expect(unreadable.start()).rejects.toThrow(RejectedError)
 })
 
 test('a_new_group_begins_at_the_end', async ({ skip }) => {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use oxmq::{ClientBuilder, ConsumeFrom, Error, ProducerBuilder, PushConsumerBuilder};
+use oxmq::{ClientBuilder, ConsumeFrom, Error, ProducerBuilder, PushConsumerBuilder, Selector};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -89,8 +89,8 @@ impl ProducerOptions {
 #[pyo3(from_item_all)]
 pub(crate) struct ConsumerOptions {
     group: String,
-    /// Topics and expressions.
-    subscriptions: Vec<(String, String)>,
+    /// Topics and expressions, and whether these are SQL.
+    subscriptions: Vec<(String, String, bool)>,
     /// `last`, `first`, or milliseconds since the Unix epoch.
     consume_from: Start,
     max_in_flight: Option<usize>,
@@ -121,8 +121,9 @@ impl Start {
 impl ConsumerOptions {
     pub(crate) fn builder(self, client: &oxmq::Client) -> PyResult<PushConsumerBuilder> {
         let mut builder = client.push_consumer(self.group).consume_from(self.consume_from.parse()?);
-        for (topic, expression) in self.subscriptions {
-            builder = builder.subscribe(topic, expression);
+        for (topic, expression, is_sql) in self.subscriptions {
+            let of = if is_sql { Selector::sql } else { Selector::tags };
+            builder = builder.subscribe(topic, of(expression));
         }
         if let Some(messages) = self.max_in_flight {
             builder = builder.max_in_flight(messages);

@@ -73,9 +73,11 @@ def own(name: str) -> str:
     return f"py-{name}-{_RUN}"
 
 
-def from_first(client: oxmq.Client, group: str, topic: str, tags: str = "*") -> oxmq.PushConsumer:
-    """A consumer of everything from the beginning on."""
-    return client.push_consumer(group, {topic: tags}, consume_from="first")
+def from_first(
+    client: oxmq.Client, group: str, topic: str, wanted: str | oxmq.Sql = "*"
+) -> oxmq.PushConsumer:
+    """A consumer from the beginning on."""
+    return client.push_consumer(group, {topic: wanted}, consume_from="first")
 
 
 async def send(producer: oxmq.Producer, topic: str, prefix: str, count: int) -> set[str]:

@@ -133,6 +133,24 @@ async def test_tags_filter(server: Server) -> None:
         assert await take(consumer, 12) == wanted
 
 
+async def test_conditions_filter(server: Server) -> None:
+    topic = own("priced")
+    client, producer = await server.with_topic(topic)
+    wanted = set()
+    for price in range(18):
+        color = ["red", "green", "blue"][price % 3]
+        key = f"price-{price}"
+        properties = {"price": str(price)}
+        await producer.send(topic, b"x", tag=color, key=key, properties=properties)
+        if price > 9 and color != "green":
+            wanted.add(key)
+    condition = oxmq.Sql("price > 9 AND TAGS IN ('red', 'blue')")
+    async with from_first(client, own("priced-some"), topic, condition) as consumer:
+        assert await take(consumer, len(wanted)) == wanted
+    with pytest.raises(oxmq.Rejected):
+        await client.push_consumer(own("bad"), {topic: oxmq.Sql("price >")})
+
+
 async def test_a_new_group_begins_at_the_end(server: Server) -> None:
     if not server.knows_new_groups:
         pytest.skip("this server takes every new group for one that has committed 0")

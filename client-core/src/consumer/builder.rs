@@ -9,7 +9,7 @@ use super::core::Core;
 use super::process_queue::Limits;
 use super::push::{Ack, HandlerError, PushConsumer};
 use super::stream::ConsumerStream;
-use super::subscription::Subscription;
+use super::subscription::{Selector, Subscription};
 use crate::error::Error;
 use crate::instance::Instance;
 use crate::producer::validate;
@@ -57,8 +57,7 @@ pub(super) struct Options {
 pub struct PushConsumerBuilder {
     instance: Arc<Instance>,
     group: Arc<str>,
-    /// Expressions by topic.
-    subscriptions: BTreeMap<Arc<str>, String>,
+    subscriptions: BTreeMap<Arc<str>, Selector>,
     options: Options,
 }
 
@@ -74,10 +73,10 @@ impl PushConsumerBuilder {
         Self { instance, group, subscriptions: BTreeMap::new(), options }
     }
 
-    /// Adds a topic; `expression` is `*` for every message, or tags joined by `||`. Subscribing to
-    /// a topic again replaces its expression.
-    pub fn subscribe(mut self, topic: impl Into<Arc<str>>, expression: impl Into<String>) -> Self {
-        self.subscriptions.insert(topic.into(), expression.into());
+    /// Adds a topic; `selector` is `*` for every message, tags joined by `||`, or
+    /// [`Selector::sql`]. Subscribing to a topic again replaces its selector.
+    pub fn subscribe(mut self, topic: impl Into<Arc<str>>, selector: impl Into<Selector>) -> Self {
+        self.subscriptions.insert(topic.into(), selector.into());
         self
     }
 
@@ -127,7 +126,8 @@ impl PushConsumerBuilder {
     ///
     /// # Errors
     /// `InvalidArgument` for names or expressions that are none, or no subscription at all;
-    /// `Unavailable` or `Timeout` if no name server answers. A topic that does not exist is no
+    /// `Rejected` if a broker cannot read a condition or serves none; `Unavailable` or `Timeout` if
+    /// no name server answers. A topic that does not exist is no
     /// error: its messages come once it does.
     pub async fn start<H, F>(self, handler: H) -> Result<PushConsumer, Error>
     where
@@ -155,12 +155,12 @@ impl PushConsumerBuilder {
             return Err(of_group(Error::invalid(OPERATION, "it subscribes to no topic")));
         }
         let mut subscriptions = Vec::with_capacity(self.subscriptions.len() + 1);
-        for (topic, expression) in &self.subscriptions {
+        for (topic, selector) in &self.subscriptions {
             names::check_topic(topic)
                 .map_err(|error| of_group(Error::invalid(OPERATION, error.to_string())))?;
-            subscriptions.push(Subscription::parse(topic.clone(), expression).map_err(of_group)?);
+            subscriptions.push(Subscription::parse(topic.clone(), selector).map_err(of_group)?);
         }
-        subscriptions.push(Subscription::parse(names::retry_topic(&self.group), "*")?);
+        subscriptions.push(Subscription::all(names::retry_topic(&self.group)));
         Core::join(self.instance, self.group, subscriptions, self.options).await
     }
 }

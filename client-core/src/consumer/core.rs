@@ -16,7 +16,11 @@ use crate::error::{Error, ErrorKind};
 use crate::instance::route::Purpose;
 use crate::instance::{HOUSEKEEPING_TIMEOUT, Instance};
 use crate::message::MessageQueue;
-use crate::protocol::body::{ConsumeType, ConsumerData, MessageModel, SubscriptionData};
+use crate::protocol::body::{
+    Body, CheckClientRequestBody, ConsumeType, ConsumerData, MessageModel,
+};
+use crate::protocol::code::RequestCode;
+use crate::protocol::command::RemotingCommand;
 use crate::protocol::header::UnregisterClientRequestHeader;
 use crate::protocol::names::RETRY_PREFIX;
 
@@ -149,6 +153,7 @@ impl Core {
             is_closed: AtomicBool::new(false),
         });
         core.look_topics_up().await.map_err(|error| error.of_group(&group))?;
+        core.check_conditions().await.map_err(|error| error.of_group(&group))?;
         instance.groups.join_consumer(core.heartbeat_data(), rebalance)?;
         instance.send_heartbeats().await;
         core.rebalance_all().await;
@@ -175,11 +180,30 @@ impl Core {
         Ok(())
     }
 
+    /// Asks one broker of each topic whether it can read the condition on it: a heartbeat has no
+    /// answer to refuse it with.
+    async fn check_conditions(&self) -> Result<(), Error> {
+        let instance = &self.shared.instance;
+        for subscription in self.subscriptions.iter().filter(|one| one.is_sql) {
+            let Some(route) = instance.routes.cached(&subscription.topic) else { continue };
+            let Some(address) = route.one_of_each().next() else { continue };
+            let body = CheckClientRequestBody {
+                client_id: instance.client_id.clone(),
+                group: self.shared.group.to_string(),
+                subscription_data: subscription.data(self.version),
+            };
+            let request = RemotingCommand::request(RequestCode::CHECK_CLIENT_CONFIG, &())
+                .with_body(body.encode());
+            instance
+                .ask("start consumer", address, request, HOUSEKEEPING_TIMEOUT)
+                .await
+                .map_err(|error| error.on_topic(&subscription.topic))?;
+        }
+        Ok(())
+    }
+
     fn heartbeat_data(&self) -> ConsumerData {
-        let subscription = |subscription: &Subscription| {
-            let topic = subscription.topic.to_string();
-            SubscriptionData::by_tags(topic, &subscription.expression, self.version)
-        };
+        let subscription = |subscription: &Subscription| subscription.data(self.version);
         ConsumerData {
             consume_from_where: self.shared.options.consume_from.on_the_wire(),
             consume_type: ConsumeType::ConsumePassively,

@@ -33,3 +33,4 @@ pub use push::{Ack, HandlerError, PushConsumer};
 pub use ready::Taken;
 pub use send_back::Verdict;
 pub use stream::ConsumerStream;
+pub use subscription::Selector;

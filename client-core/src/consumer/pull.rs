@@ -10,6 +10,7 @@ use super::core::Core;
 use super::{Delivery, commit, delay_level, send_back};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
+use crate::protocol::body::SubscriptionData;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::command::RemotingCommand;
 use crate::protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader, pull_sys_flag};
@@ -121,6 +122,7 @@ async fn pull_once(
 
 fn request(core: &Core, assigned: &Assigned, room: usize) -> RemotingCommand {
     let queue = &assigned.queue;
+    let subscription = core.subscription(&queue.topic);
     let header = PullMessageRequestHeader {
         consumer_group: core.shared.group.to_string(),
         topic: queue.topic.to_string(),
@@ -131,9 +133,11 @@ fn request(core: &Core, assigned: &Assigned, room: usize) -> RemotingCommand {
         // See `commit`.
         commit_offset: 0,
         suspend_timeout_millis: i64::try_from(SUSPEND.as_millis()).unwrap_or(i64::MAX),
-        subscription: core.subscription(&queue.topic).map(|s| s.expression.clone()),
+        subscription: subscription.map(|one| one.expression.clone()),
         sub_version: core.version,
-        expression_type: None,
+        expression_type: subscription
+            .filter(|one| one.is_sql)
+            .map(|_| SubscriptionData::SQL92.to_owned()),
         max_msg_bytes: Some(BATCH_BYTES),
     };
     RemotingCommand::request(RequestCode::PULL_MESSAGE, &header)

@@ -3,7 +3,7 @@
  * this process.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect, type Client, type Delivery, type Producer, type PushConsumer } from 'oxmq'
+import { connect, type Client, type Delivery, type Producer, type PushConsumer, type Sql } from 'oxmq'
 import { DevBroker } from 'oxmq/testing'
 import * as wire from './wire.js'
 
@@ -82,9 +82,14 @@ export function own(name: string): string {
   return `node-${name}-${run}`
 }
 
-/** A consumer of everything from the beginning on. */
-export function fromFirst(client: Client, group: string, topic: string, tags = '*'): PushConsumer {
-  return client.pushConsumer(group, { [topic]: tags }, { consumeFrom: 'first' })
+/** A consumer from the beginning on. */
+export function fromFirst(
+  client: Client,
+  group: string,
+  topic: string,
+  wanted: string | Sql = '*',
+): PushConsumer {
+  return client.pushConsumer(group, { [topic]: wanted }, { consumeFrom: 'first' })
 }
 
 /** Sends numbered messages: bodies and keys `PREFIX-0`, `PREFIX-1` … */

@@ -27,6 +27,7 @@ from ._errors import (
 )
 from ._native import Delivery, DrainReport, Message, MessageQueue, Receipt
 from ._producer import Producer
+from ._selector import Sql
 
 __all__ = [
     "Busy",
@@ -46,6 +47,7 @@ __all__ = [
     "Receipt",
     "Rejected",
     "RouteNotFound",
+    "Sql",
     "Timeout",
     "Unavailable",
     "connect",

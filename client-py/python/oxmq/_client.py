@@ -7,9 +7,10 @@ from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from . import _events, _log, _native
+from . import _events, _log, _native, _selector
 from ._consumer import PushConsumer
 from ._producer import Producer
+from ._selector import Sql
 
 
 class Client:
@@ -65,7 +66,7 @@ class Client:
     def push_consumer(
         self,
         group: str,
-        subscriptions: Mapping[str, str],
+        subscriptions: Mapping[str, str | Sql],
         *,
         consume_from: Literal["last", "first"] | int = "last",
         max_in_flight: int | None = None,
@@ -80,7 +81,7 @@ class Client:
 
         Args:
             group: The consumer's group.
-            subscriptions: For each topic `*`, or tags joined by `||`.
+            subscriptions: For each topic `*`, tags joined by `||`, or an `Sql` condition.
             consume_from: Where the group starts in a queue that it has no committed offset of: at
                 the `last` message, at the `first`, or at a time, milliseconds since 1970.
             max_in_flight: How many messages of one queue may be unsettled. Default: 1,000.
@@ -91,7 +92,7 @@ class Client:
         """
         options = {
             "group": group,
-            "subscriptions": list(subscriptions.items()),
+            "subscriptions": _selector.flat(subscriptions),
             "consume_from": consume_from,
             "max_in_flight": max_in_flight,
             "max_in_flight_bytes": max_in_flight_bytes,

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Literal, Self, overload
 
-from . import _log, _native
+from . import _log, _native, _selector
 from ._errors import OxmqError
 from ._native import BlockingDelivery as Delivery
 from ._native import DrainReport, Handle, Message, MessageQueue, Receipt
 from ._producer import Body
+from ._selector import Sql
 
 __all__ = ["Client", "Delivery", "Handle", "Producer", "PushConsumer", "connect"]
 
@@ -208,7 +209,7 @@ class Client:
     def push_consumer(
         self,
         group: str,
-        subscriptions: Mapping[str, str],
+        subscriptions: Mapping[str, str | Sql],
         *,
         consume_from: Literal["last", "first"] | int = "last",
         max_in_flight: int | None = None,
@@ -219,7 +220,7 @@ class Client:
         """Starts a consumer; see `oxmq.Client.push_consumer`."""
         options = {
             "group": group,
-            "subscriptions": list(subscriptions.items()),
+            "subscriptions": _selector.flat(subscriptions),
             "consume_from": consume_from,
             "max_in_flight": max_in_flight,
             "max_in_flight_bytes": max_in_flight_bytes,

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use oxmq::{Ack, ConsumeFrom, Message};
+use oxmq::{Ack, ConsumeFrom, ErrorKind, Message, Selector};
 use oxmq_tests::wire;
 
 use super::{PATIENCE, QUEUES, Server, close, from_first, key, next, send, take, until};
@@ -25,6 +25,28 @@ pub(crate) async fn tags_filter(server: &Server) {
     let stream = from_first(&client, "tagged-some", "tagged", tags).stream().await.unwrap();
     assert_eq!(take(&stream, 12).await, wanted);
     close(stream).await;
+}
+
+pub(crate) async fn conditions_filter(server: &Server) {
+    let (client, producer) = server.with_topic("priced").await;
+    let mut wanted = BTreeSet::new();
+    for price in 0..18 {
+        let key = format!("price-{price}");
+        let color = ["red", "green", "blue"][price % 3];
+        let message = Message::new("priced", "x").key(&key).tag(color);
+        producer.send(message.property("price", price.to_string())).await.unwrap();
+        if price > 9 && color != "green" {
+            wanted.insert(key);
+        }
+    }
+    let condition = Selector::sql("price > 9 AND TAGS IN ('red', 'blue')");
+    let stream = from_first(&client, "priced-some", "priced", condition).stream().await.unwrap();
+    assert_eq!(take(&stream, wanted.len()).await, wanted);
+    close(stream).await;
+
+    let unreadable = client.push_consumer("bad").subscribe("priced", Selector::sql("price >"));
+    let error = unreadable.stream().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Rejected(_)), "{error}");
 }
 
 pub(crate) async fn a_new_group_begins_at_the_end(server: &Server) {

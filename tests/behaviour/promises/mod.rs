@@ -15,7 +15,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use oxmq::clock::{SystemClock, sleep, timeout};
-use oxmq::{Client, ConsumeFrom, ConsumerStream, Delivery, Message, Producer, PushConsumerBuilder};
+use oxmq::{
+    Client, ConsumeFrom, ConsumerStream, Delivery, Message, Producer, PushConsumerBuilder, Selector,
+};
 use oxmq_tests::wire;
 
 /// Queues of the topics made here.
@@ -53,9 +55,14 @@ impl Server {
     }
 }
 
-/// A consumer of everything from the beginning on.
-fn from_first(client: &Client, group: &str, topic: &str, tags: &str) -> PushConsumerBuilder {
-    client.push_consumer(group).subscribe(topic, tags).consume_from(ConsumeFrom::First)
+/// A consumer from the beginning on.
+fn from_first(
+    client: &Client,
+    group: &str,
+    topic: &str,
+    wanted: impl Into<Selector>,
+) -> PushConsumerBuilder {
+    client.push_consumer(group).subscribe(topic, wanted).consume_from(ConsumeFrom::First)
 }
 
 /// Sends numbered messages: bodies and keys `PREFIX-0`, `PREFIX-1` …
@@ -121,6 +128,7 @@ macro_rules! promises {
             delayed_messages_arrive_later,
             bad_names_are_refused_before_they_are_sent,
             tags_filter,
+            conditions_filter,
             a_new_group_begins_at_the_end,
             a_handler_acknowledges,
             a_handlers_error_delivers_again,
