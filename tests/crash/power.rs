@@ -42,6 +42,7 @@ fn queue_pages_that_were_lost_come_back_from_the_log() {
     let store = open(folder.path());
     fill(&store, 60, 100);
     let all = contents(&store);
+    store.flush().unwrap();
     drop(store);
     for queue in ["0", "1"] {
         for entry in fs::read_dir(folder.path().join("consumequeue/T").join(queue)).unwrap() {

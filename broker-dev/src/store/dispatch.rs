@@ -55,6 +55,12 @@ pub(crate) trait DispatchSink: std::fmt::Debug + Send + Sync {
         arrived: &mut Vec<Arrived>,
     ) -> Result<(), StoreError>;
 
+    /// Hands what was taken in so far to the operating system, if it is only in memory. What fails
+    /// can be tried again.
+    fn write_out(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Brings what was taken in so far to the disk.
     fn sync(&self) -> Result<(), StoreError>;
 
@@ -123,6 +129,11 @@ impl Dispatcher {
     /// Whether the last turn failed, so that records stand in the log that cannot be read yet.
     pub(crate) fn is_stalled(&self) -> bool {
         self.is_stalled.load(Ordering::Acquire)
+    }
+
+    /// Hands what the sinks took in to the operating system.
+    pub(crate) fn write_out(&self) -> Result<(), StoreError> {
+        self.sinks.iter().try_for_each(|sink| sink.write_out())
     }
 
     /// Brings what the sinks took in to the disk.

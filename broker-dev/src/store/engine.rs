@@ -180,12 +180,14 @@ impl Store {
         self.shared.poison.error()
     }
 
-    /// Waits until everything stored so far is on the disk.
+    /// Waits until everything stored so far is on the disk. What can be made again from the log is
+    /// handed to the operating system.
     ///
     /// # Errors
-    /// [`StoreError::Poisoned`], [`StoreError::Closed`].
+    /// [`StoreError::Poisoned`], [`StoreError::Closed`]; or there is no room for derived files.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.shared.sync.sync_to(self.shared.log.end(), &self.shared.poison)
+        self.shared.sync.sync_to(self.shared.log.end(), &self.shared.poison)?;
+        self.shared.dispatcher.write_out()
     }
 
     /// Brings everything to the disk and marks the folder as cleanly closed. Writes fail from now
@@ -202,7 +204,7 @@ impl Store {
         self.stop_threads();
         shared.sync.sync_once(shared)?;
         shared.dispatcher.run_to_end(&shared.log, shared.log.end(), &*shared.events)?;
-        shared.checkpointer.write(shared)?;
+        shared.checkpointer.write(shared, true)?;
         shared.log.remove_spare()?;
         let (abort, root) = (shared.abort_path(), &shared.options.root);
         let log_dir = shared.log.files().dir();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use oxmq::protocol::message::record::Record;
 
 use super::commit_log::Place;
-use super::consume_queue::{ConsumeQueue, UNIT_BYTES};
+use super::consume_queue::{ConsumeQueue, Entry, Extension};
 use super::engine::Store;
 
 /// Bytes of units looked at in one call, unless the caller asks for more messages than that.
@@ -17,6 +17,24 @@ pub struct GetLimits {
     pub max_messages: usize,
     /// Most bytes of records.
     pub max_bytes: usize,
+}
+
+/// Bounds of one [`Store::get_within`]: old messages, which may have to come from the disk, are
+/// given out in smaller portions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransferLimits {
+    /// Bounds while the messages are new.
+    pub in_memory: GetLimits,
+    /// Bounds once one is old.
+    pub on_disk: GetLimits,
+    /// Bytes from the log's end on that count as new.
+    pub in_memory_bytes: i64,
+}
+
+impl From<GetLimits> for TransferLimits {
+    fn from(limits: GetLimits) -> Self {
+        Self { in_memory: limits, on_disk: limits, in_memory_bytes: i64::MAX }
+    }
 }
 
 /// Apache's ten outcomes of reading a queue.
@@ -68,6 +86,12 @@ pub trait MessageFilter {
     /// Whether the message with this tag code may be taken; looked at before the message itself.
     fn passes_code(&self, tags_code: i64) -> bool;
 
+    /// Whether the message may be taken, by what the extension files know of it, if they do.
+    fn passes_extension(&self, extension: &Extension) -> bool {
+        let _ = extension;
+        true
+    }
+
     /// Whether [`passes_properties`](Self::passes_properties) is to be asked at all.
     fn looks_at_properties(&self) -> bool {
         false
@@ -118,6 +142,18 @@ impl Store {
         limits: GetLimits,
         filter: &dyn MessageFilter,
     ) -> GetResult {
+        self.get_within(topic, queue_id, offset, limits.into(), filter)
+    }
+
+    /// Reads as [`get`](Self::get) does, with other limits for old messages.
+    pub fn get_within(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        offset: i64,
+        limits: TransferLimits,
+        filter: &dyn MessageFilter,
+    ) -> GetResult {
         let queue = self.shared().table.get(topic, queue_id);
         let (min, max) = queue.as_ref().map_or((0, 0), |queue| (queue.min(), queue.max()));
         let nothing = |status, next_begin_offset| GetResult {
@@ -146,39 +182,61 @@ impl Store {
     fn collect(
         &self,
         queue: &ConsumeQueue,
-        limits: GetLimits,
+        limits: TransferLimits,
         filter: &dyn MessageFilter,
         result: &mut GetResult,
     ) {
         let log = &self.shared().log;
-        let Some(stretch) = queue.stretch(result.next_begin_offset) else {
+        let Some(entries) = queue.scan(result.next_begin_offset) else {
             result.status = GetStatus::OffsetFoundNull;
-            result.next_begin_offset = result.max_offset;
+            result.next_begin_offset = queue.next_file(result.next_begin_offset);
             return;
         };
-        let most_units = (SCAN_BYTES / UNIT_BYTES).max(limits.max_messages);
-        let readable = usize::try_from(result.max_offset - result.next_begin_offset).unwrap_or(0);
+        let unit_bytes = queue.kind().unit_bytes();
+        let most_units = (SCAN_BYTES / unit_bytes).max(limits.in_memory.max_messages);
+        let old_before = log.end().saturating_sub(limits.in_memory_bytes);
         let mut segments = Segments::default();
-        for unit in stretch.units().take(most_units.min(readable)) {
-            let length = usize::try_from(unit.length).unwrap_or(0);
-            let is_full = result.count >= limits.max_messages.max(1)
-                || result.bytes.saturating_add(length) > limits.max_bytes;
-            if result.count > 0 && is_full {
+        // Records before this log offset are gone.
+        let mut gone_before = i64::MIN;
+        for entry in entries.take(most_units).take_while(|entry| entry.offset < result.max_offset) {
+            let unit = entry.unit;
+            let is_old = unit.physical_offset < old_before;
+            let within = if is_old { limits.on_disk } else { limits.in_memory };
+            if is_full(result, &entry, within) {
                 break;
             }
-            result.next_begin_offset += 1;
-            if !unit.is_record() || !filter.passes_code(unit.tags_code) {
+            result.next_begin_offset = entry.offset + entry.count;
+            if !unit.is_record() || unit.physical_offset < gone_before {
                 continue;
             }
+            let (tags_code, extension) = queue.extension(&unit);
+            let may_pass = tags_code.is_none_or(|code| filter.passes_code(code))
+                && extension.is_none_or(|extension| filter.passes_extension(&extension));
+            if !may_pass {
+                if result.count == 0 {
+                    result.status = GetStatus::NoMatchedMessage;
+                }
+                continue;
+            }
+            let length = usize::try_from(unit.length).unwrap_or(0);
             match log.place(unit.physical_offset, length) {
-                Some(place) if !passes(filter, &place) => {}
+                Some(place) if !passes(filter, &place) => {
+                    if result.count == 0 {
+                        result.status = GetStatus::NoMatchedMessage;
+                    }
+                }
                 Some(place) => {
-                    result.count += 1;
+                    result.count += usize::try_from(entry.count).unwrap_or(1);
                     result.bytes += length;
                     segments.add(place);
                 }
-                None if result.count == 0 => result.status = GetStatus::MessageWasRemoving,
-                None => {}
+                None => {
+                    if result.count == 0 {
+                        result.status = GetStatus::MessageWasRemoving;
+                    }
+                    // One damaged record costs no other; a file that is gone is gone for all.
+                    gone_before = log.min();
+                }
             }
         }
         result.segments = segments.finish();
@@ -186,6 +244,15 @@ impl Store {
             result.status = GetStatus::Found;
         }
     }
+}
+
+/// Whether another record would be too much.
+fn is_full(so_far: &GetResult, entry: &Entry, limits: GetLimits) -> bool {
+    let messages = usize::try_from(entry.count).unwrap_or(1);
+    let length = usize::try_from(entry.unit.length).unwrap_or(0);
+    so_far.count > 0
+        && (so_far.count + messages > limits.max_messages
+            || so_far.bytes.saturating_add(length) > limits.max_bytes)
 }
 
 /// Whether a filter takes the message of a record. One that cannot be read is left to the reader.

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::checkpoint::{Checkpoint, CheckpointFile};
 use super::commit_log::Wanted;
@@ -12,6 +13,9 @@ use super::mapped_file::MappedFile;
 
 /// Bytes of pages brought in at once, between looks at what else is to do.
 const TOUCH_STEP: usize = 512 * 1024;
+
+/// How many times as long as a checkpoint took nothing is done before the next one.
+const REST: u32 = 4;
 
 #[derive(Debug, Default)]
 struct Jobs {
@@ -129,9 +133,10 @@ impl Checkpointer {
 
     /// The thread's work: a checkpoint each interval, and a new attempt at a stalled dispatch.
     pub(crate) fn run(&self, shared: &Shared) {
+        let mut took = Duration::ZERO;
         let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         while !stop.stop && shared.poison.error().is_none() {
-            let interval = shared.options.checkpoint_interval;
+            let interval = shared.options.checkpoint_interval.max(took * REST);
             let (guard, _) =
                 self.wake.wait_timeout(stop, interval).unwrap_or_else(PoisonError::into_inner);
             if guard.stop {
@@ -141,18 +146,22 @@ impl Checkpointer {
             if shared.dispatcher.is_stalled() {
                 shared.dispatch();
             }
-            if let Err(error) = self.write(shared) {
+            let began = shared.clock.monotonic();
+            if let Err(error) = self.write(shared, false) {
                 tracing::warn!(%error, "no checkpoint was written");
             }
+            // With very many queues a checkpoint takes long: then it comes less often.
+            took = shared.clock.monotonic().saturating_sub(began);
             stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Brings the derived files to the disk, then says up to when all files are there.
+    /// Brings the derived files to the disk, then says up to when all files are there; the last
+    /// time also if no time has passed.
     ///
     /// # Errors
-    /// A failed sync, which poisons the store.
-    pub(crate) fn write(&self, shared: &Shared) -> Result<(), StoreError> {
+    /// No room for the derived files; or a failed sync, which poisons the store.
+    pub(crate) fn write(&self, shared: &Shared, is_last: bool) -> Result<(), StoreError> {
         shared.poison.check()?;
         let queues_ms = shared.dispatcher.last_store_ms();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,9 +171,10 @@ impl Checkpointer {
             queues_ms: queues_ms.max(last.queues_ms),
             index_ms: last.index_ms,
         };
-        if next == *last {
+        if next == *last && !is_last {
             return Ok(());
         }
+        shared.dispatcher.write_out()?;
         shared
             .dispatcher
             .sync()

@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use super::consume_queue::UNIT_BYTES;
-
 /// A setting, unlike the length of a file that was cut off, is a whole number of pages.
 const PAGE: u64 = 4096;
 
@@ -27,9 +25,13 @@ pub(crate) fn commit_log_file_bytes(lengths: impl Iterator<Item = u64>, option: 
     }
 }
 
-/// Bytes of a consume-queue file, given the lengths of all there are.
-pub(crate) fn consume_queue_file_bytes(lengths: impl Iterator<Item = u64>, option: u64) -> u64 {
-    let whole = lengths.filter(|length| length % UNIT_BYTES as u64 == 0);
+/// Bytes of a file of units, given the lengths of some.
+pub(crate) fn queue_file_bytes(
+    lengths: impl Iterator<Item = u64>,
+    unit_bytes: usize,
+    option: u64,
+) -> u64 {
+    let whole = lengths.filter(|length| length % unit_bytes as u64 == 0);
     match most_common(whole) {
         Some((length, count)) if count > 1 || length > option => length,
         _ => option,
@@ -53,7 +55,7 @@ mod tests {
     fn a_single_file_that_was_cut_off_does_not() {
         assert_eq!(commit_log_file_bytes([10_001].into_iter(), 65_536), 65_536);
         assert_eq!(commit_log_file_bytes([0].into_iter(), 65_536), 65_536);
-        assert_eq!(consume_queue_file_bytes([400].into_iter(), 6_000_000), 6_000_000);
-        assert_eq!(consume_queue_file_bytes([400, 400, 21].into_iter(), 6_000_000), 400);
+        assert_eq!(queue_file_bytes([400].into_iter(), 20, 6_000_000), 6_000_000);
+        assert_eq!(queue_file_bytes([400, 400, 21].into_iter(), 20, 6_000_000), 400);
     }
 }

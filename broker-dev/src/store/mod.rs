@@ -43,10 +43,11 @@ mod tests;
 pub mod timer;
 
 pub use commit_log::{Put, PutMessage};
+pub use consume_queue::Extension;
 pub use dispatch::Arrived;
 pub use engine::Store;
 pub use error::StoreError;
-pub use get::{GetLimits, GetResult, GetStatus, MessageFilter};
+pub use get::{GetLimits, GetResult, GetStatus, MessageFilter, TransferLimits};
 pub use options::{FlushMode, StoreOptions};
 pub use put::PutTurn;
 pub use query::Boundary;

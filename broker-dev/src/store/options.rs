@@ -1,10 +1,14 @@
 //! How a store is laid out and how careful it is.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::consume_queue::UNIT_BYTES;
+use super::consume_queue::{BATCH_UNIT_BYTES, UNIT_BYTES};
 use super::error::StoreError;
+
+/// Bytes of the longest extension, and of what stays free behind it.
+const MAX_EXTENSION: u64 = i16::MAX as u64 + 4;
 
 /// When a message counts as stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,6 +35,22 @@ pub struct StoreOptions {
     /// Bytes of a consume-queue file, a multiple of 20. Default 6,000,000. The files of an
     /// existing store overrule it. Blocks are taken as they are needed.
     pub consume_queue_file_bytes: u64,
+    /// Bytes of a batch-queue file, a multiple of 46. Default 13,800,000. The files of an existing
+    /// store overrule it.
+    pub batch_queue_file_bytes: u64,
+    /// Whether units are extended by what has no room in them, in the folder `consumequeue_ext`.
+    /// Default no. Without it, tags cannot be told from the units that were written with it.
+    pub queue_extensions: bool,
+    /// Bytes of an extension file. Default 48 MiB. The files of an existing store overrule it.
+    pub extension_file_bytes: u64,
+    /// Topics whose queues are batch queues: a record there may hold several messages. A topic whose
+    /// folder says otherwise is an error. `None`, the default: the folders decide.
+    pub batch_topics: Option<BTreeSet<String>>,
+    /// Most consume-queue files that are open at the same time. Default 512.
+    pub max_open_queue_files: usize,
+    /// Most bytes of consume-queue units that are in memory only, before whoever adds one writes
+    /// them out. Default 64 MiB.
+    pub queue_memory_bytes: usize,
     /// When a message counts as stored.
     pub flush: FlushMode,
     /// Longest time between two syncs of a log that grows, in [`FlushMode::Async`]. Default 500 ms.
@@ -60,6 +80,12 @@ impl Default for StoreOptions {
             commit_log_path: None,
             commit_log_file_bytes: 1 << 30,
             consume_queue_file_bytes: 6_000_000,
+            batch_queue_file_bytes: 13_800_000,
+            queue_extensions: false,
+            extension_file_bytes: 48 << 20,
+            batch_topics: None,
+            max_open_queue_files: 512,
+            queue_memory_bytes: 64 << 20,
             flush: FlushMode::Async,
             flush_interval: Duration::from_millis(500),
             sync_flush_timeout: Duration::from_secs(5),
@@ -81,6 +107,16 @@ impl StoreOptions {
         self.root.join("consumequeue")
     }
 
+    /// The batch queues' folder.
+    pub fn batch_queue_dir(&self) -> PathBuf {
+        self.root.join("batchconsumequeue")
+    }
+
+    /// The folder of the consume queues' extensions.
+    pub fn extension_dir(&self) -> PathBuf {
+        self.root.join("consumequeue_ext")
+    }
+
     /// Checks sizes before anything is opened.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let bad = |reason: String| Err(StoreError::BadOptions { reason });
@@ -91,9 +127,17 @@ impl StoreOptions {
                 i32::MAX
             ));
         }
-        let queue = self.consume_queue_file_bytes;
-        if queue == 0 || !queue.is_multiple_of(UNIT_BYTES as u64) || i32::try_from(queue).is_err() {
-            return bad(format!("consume-queue files of {queue} bytes: take a multiple of 20"));
+        for (kind, bytes, unit) in [
+            ("consume-queue", self.consume_queue_file_bytes, UNIT_BYTES),
+            ("batch-queue", self.batch_queue_file_bytes, BATCH_UNIT_BYTES),
+        ] {
+            if bytes == 0 || !bytes.is_multiple_of(unit as u64) || i32::try_from(bytes).is_err() {
+                return bad(format!("{kind} files of {bytes} bytes: take a multiple of {unit}"));
+            }
+        }
+        let ext = self.extension_file_bytes;
+        if ext <= MAX_EXTENSION || i32::try_from(ext).is_err() {
+            return bad(format!("extension files of {ext} bytes: take more than {MAX_EXTENSION}"));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::consume_queue::ConsumeQueue;
+use super::consume_queue::{ConsumeQueue, Entry};
 use super::engine::Store;
 
 /// Which message a time stands for, where none has exactly that time.
@@ -35,9 +35,7 @@ impl Store {
 
     /// All queues that have or had messages: topic and queue id, in no order.
     pub fn queues(&self) -> Vec<(Arc<str>, i32)> {
-        let queues = self.shared().table.all();
-        let had_messages = queues.iter().filter(|queue| queue.max() > 0);
-        had_messages.map(|queue| (Arc::clone(queue.topic()), queue.queue_id())).collect()
+        self.shared().table.names()
     }
 
     /// When a message was stored, ms since the Unix epoch; `None` if it is not there.
@@ -99,25 +97,32 @@ impl Store {
         boundary: Boundary,
     ) -> i64 {
         let Some(queue) = self.queue(topic, queue_id) else { return 0 };
-        let min = queue.min();
-        let first_where = |is_after: &dyn Fn(i64) -> bool| {
-            queue.first_where(min, queue.max(), |unit| {
-                let length = usize::try_from(unit.length).unwrap_or(0);
-                let time = self.shared().log.store_time(unit.physical_offset, length);
-                time.is_some_and(is_after)
+        let position = queue.first_where(|entry| {
+            let time = self.entry_time(entry);
+            time.is_some_and(|time| match boundary {
+                Boundary::Lower => time >= timestamp,
+                Boundary::Upper => time > timestamp,
             })
+        });
+        let (min, max) = (queue.min(), queue.max());
+        let offset = match boundary {
+            Boundary::Lower => position.at.map_or(max, |entry| entry.offset),
+            Boundary::Upper => position.before.map_or(min, |entry| entry.offset),
         };
-        match boundary {
-            Boundary::Lower => first_where(&|time| time >= timestamp),
-            Boundary::Upper => (first_where(&|time| time > timestamp) - 1).max(min),
-        }
+        offset.clamp(min, max.max(min))
     }
 
     fn time_at(&self, queue: &ConsumeQueue, offset: i64) -> Option<i64> {
         if !(queue.min()..queue.max()).contains(&offset) {
             return None;
         }
-        let unit = queue.unit(offset).filter(|unit| unit.is_record())?;
-        self.shared().log.store_time(unit.physical_offset, usize::try_from(unit.length).ok()?)
+        let entry = queue.entry(offset).filter(|entry| entry.unit.is_record())?;
+        self.entry_time(&entry)
+    }
+
+    fn entry_time(&self, entry: &Entry) -> Option<i64> {
+        let length = usize::try_from(entry.unit.length).ok()?;
+        let of_record = || self.shared().log.store_time(entry.unit.physical_offset, length);
+        entry.store_timestamp.or_else(of_record)
     }
 }

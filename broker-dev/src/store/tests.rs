@@ -396,6 +396,7 @@ fn apaches_files_are_there_with_their_lengths() {
     for n in 0..100 {
         put(&store, "T", 0, &[n; 200]).unwrap();
     }
+    store.flush().unwrap();
     let exists = |name: &str| folder.path().join(name).exists();
     let length = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
     assert!(exists("abort") && exists("lock"));

@@ -24,7 +24,7 @@ use super::mapped_file_queue::{MappedFileQueue, Reservation};
 /// See the [module](self). Offsets are bytes from the start of the log.
 #[derive(Debug)]
 pub(crate) struct CommitLog {
-    files: MappedFileQueue,
+    files: Arc<MappedFileQueue>,
     appender: Mutex<Appender>,
     spare: Mutex<Spare>,
     end: AtomicI64,
@@ -41,7 +41,7 @@ struct Spare {
 
 impl CommitLog {
     /// A log that goes on where `last` ends; `files` show all files, `last` included.
-    pub(crate) fn new(files: MappedFileQueue, last: MappedWriter, last_store_ms: i64) -> Self {
+    pub(crate) fn new(files: Arc<MappedFileQueue>, last: MappedWriter, last_store_ms: i64) -> Self {
         let newest = last.file().start();
         let end = newest + last.published() as i64;
         Self {
@@ -54,7 +54,7 @@ impl CommitLog {
     }
 
     /// The files.
-    pub(crate) fn files(&self) -> &MappedFileQueue {
+    pub(crate) fn files(&self) -> &Arc<MappedFileQueue> {
         &self.files
     }
 

@@ -2,13 +2,24 @@
 //!
 //! They hold nothing that the log does not: what is missing or doubtful is written again from it.
 
+mod batch;
 mod deleted;
+mod discover;
+mod ext;
+mod files;
+mod load;
+mod open_files;
 mod queue;
 mod recent;
+mod sink;
 mod table;
 mod unit;
+mod window;
 
+pub(crate) use batch::BATCH_UNIT_BYTES;
 pub(crate) use deleted::DeletedTopics;
-pub(crate) use queue::{Appended, ConsumeQueue};
-pub(crate) use table::{FoundQueue, QueueTable, find_queues, is_safe_topic};
-pub(crate) use unit::{UNIT_BYTES, Unit};
+pub(crate) use discover::{is_safe_topic, sample_lengths};
+pub use ext::Extension;
+pub(crate) use queue::{Appended, ConsumeQueue, Entry};
+pub(crate) use table::{QueueTable, stands_for};
+pub(crate) use unit::UNIT_BYTES;

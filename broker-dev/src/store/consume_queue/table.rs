@@ -1,140 +1,329 @@
 //! All consume queues, by topic and queue id.
+//!
+//! At opening only the topics' folders are listed. A topic's queues are listed when the topic is
+//! used, and a queue's files are looked at when the queue is.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use oxmq::protocol::message::record::Record;
-use oxmq::protocol::message::sys_flag;
 
 use super::deleted::DeletedTopics;
-use super::queue::{Appended, ConsumeQueue};
+use super::discover::{self, is_safe_topic};
+use super::files::{Common, Home};
+use super::load::Rules;
+use super::queue::{ConsumeQueue, Entry, Kind};
 use super::recent::RecentQueues;
-use super::unit::{self, Unit};
-use crate::store::Arrived;
+use super::unit::Unit;
 use crate::store::disk::Disk;
-use crate::store::dispatch::DispatchSink;
-use crate::store::error::{Context, StoreError};
-use crate::store::mapped_file_queue::{self, Found};
+use crate::store::error::StoreError;
+use crate::store::mapped_file_queue::{self, MappedFileQueue};
+use crate::store::options::StoreOptions;
 
-type Queues = HashMap<Arc<str>, BTreeMap<i32, Arc<ConsumeQueue>>>;
+/// A queue that has a folder, or is in use.
+#[derive(Debug)]
+enum Slot {
+    OnDisk,
+    Loaded(Arc<ConsumeQueue>),
+}
+
+#[derive(Debug, Default)]
+struct Topic {
+    kind: Kind,
+    /// Whether all queues that have a folder are in `slots`.
+    is_listed: bool,
+    slots: BTreeMap<i32, Slot>,
+}
+
+/// The folders and settings of all queues.
+#[derive(Debug)]
+struct Homes {
+    simple: Arc<Home>,
+    batch: Arc<Home>,
+    /// Where extensions are; `None` if there are none.
+    ext: Option<Arc<Home>>,
+    common: Arc<Common>,
+}
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct QueueTable {
-    dir: PathBuf,
-    file_bytes: usize,
-    delay_levels_ms: Vec<i64>,
-    disk: Arc<dyn Disk>,
-    queues: RwLock<Queues>,
+    homes: Homes,
+    pub(super) delay_levels_ms: Vec<i64>,
+    pub(super) most_behind_bytes: usize,
+    topics: RwLock<HashMap<Arc<str>, Topic>>,
+    /// Topics whose queues are batch queues, as far as the store was told.
+    batch_topics: RwLock<HashSet<Box<str>>>,
+    /// Held by whoever opens a queue's files.
+    loading: Mutex<()>,
     deleted: Arc<DeletedTopics>,
     /// How many topics were deleted; changed only between appends.
     deletions: AtomicU64,
     /// Those that the dispatch used last.
-    recent: Mutex<RecentQueues>,
-}
-
-/// The files of one queue, as found in its folder.
-#[derive(Debug)]
-pub(crate) struct FoundQueue {
-    pub(crate) topic: Arc<str>,
-    pub(crate) queue_id: i32,
-    pub(crate) files: Vec<Found>,
-}
-
-/// Whether a topic from outside may become the name of a folder.
-pub(crate) fn is_safe_topic(topic: &str) -> bool {
-    !topic.is_empty()
-        && topic.len() <= 255
-        && topic != "."
-        && topic != ".."
-        && !topic.contains(['/', '\\', '\0'])
-}
-
-/// Looks for queues in the folder `consumequeue`.
-pub(crate) fn find_queues(disk: &dyn Disk, dir: &Path) -> Result<Vec<FoundQueue>, StoreError> {
-    let mut found = Vec::new();
-    for topic in folders(disk, dir)? {
-        let topic_dir = dir.join(&topic);
-        let topic: Arc<str> = topic.into();
-        for queue in folders(disk, &topic_dir)? {
-            let Some(queue_id) = queue.parse().ok().filter(|id: &i32| *id >= 0) else { continue };
-            let files = mapped_file_queue::list(disk, &topic_dir.join(queue))?;
-            found.push(FoundQueue { topic: Arc::clone(&topic), queue_id, files });
-        }
-    }
-    Ok(found)
-}
-
-fn folders(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, StoreError> {
-    match disk.read_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        entries => Ok(entries
-            .context(dir, "list")?
-            .into_iter()
-            .filter(|entry| entry.is_dir)
-            .map(|entry| entry.name)
-            .collect()),
-    }
+    pub(super) recent: Mutex<RecentQueues>,
+    /// Those that have something to be written out.
+    dirty: Mutex<Vec<Arc<ConsumeQueue>>>,
+    /// Units of records from here on do not count in files that are opened later: recovery put
+    /// them back where there were any.
+    cut: AtomicI64,
+    /// The log, once recovery is over.
+    log: OnceLock<Arc<MappedFileQueue>>,
 }
 
 impl QueueTable {
-    /// A table without queues.
-    pub(crate) fn new(
-        dir: PathBuf,
-        file_bytes: usize,
-        delay_levels_ms: Vec<i64>,
-        disk: Arc<dyn Disk>,
+    /// The queues that are on the disk.
+    ///
+    /// # Errors
+    /// The folders cannot be listed; or the options say that a topic has one kind of queues, and
+    /// the folders that it has the other.
+    pub(crate) fn open(
+        options: &StoreOptions,
+        disk: &Arc<dyn Disk>,
         deleted: Arc<DeletedTopics>,
-    ) -> Self {
-        Self {
-            dir,
-            file_bytes,
-            delay_levels_ms,
-            disk,
-            queues: RwLock::default(),
+    ) -> Result<Self, StoreError> {
+        let common = Arc::new(Common::new(options.max_open_queue_files));
+        let home = |root: PathBuf, file_bytes: u64| {
+            Arc::new(Home::new(root, file_bytes, Arc::clone(disk), Arc::clone(&common)))
+        };
+        let homes = Homes {
+            simple: home(options.consume_queue_dir(), options.consume_queue_file_bytes),
+            batch: home(options.batch_queue_dir(), options.batch_queue_file_bytes),
+            ext: options
+                .queue_extensions
+                .then(|| home(options.extension_dir(), options.extension_file_bytes)),
+            common,
+        };
+        let batch_topics = options.batch_topics.iter().flatten();
+        let table = Self {
+            delay_levels_ms: options.delay_levels_ms.clone(),
+            most_behind_bytes: options.queue_memory_bytes,
+            topics: RwLock::new(list_topics(&homes, options)?),
+            batch_topics: RwLock::new(batch_topics.map(|topic| topic.as_str().into()).collect()),
+            homes,
+            loading: Mutex::default(),
             deleted,
             deletions: AtomicU64::new(0),
             recent: Mutex::default(),
+            dirty: Mutex::default(),
+            cut: AtomicI64::new(i64::MAX),
+            log: OnceLock::new(),
+        };
+        Ok(table)
+    }
+
+    fn read_topics(&self) -> RwLockReadGuard<'_, HashMap<Arc<str>, Topic>> {
+        self.topics.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_topics(&self) -> RwLockWriteGuard<'_, HashMap<Arc<str>, Topic>> {
+        self.topics.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a recovery that puts back the units of all records from `cut` on. What was opened
+    /// before is forgotten.
+    pub(crate) fn begin_recovery(&self, cut: i64) {
+        self.cut.store(cut, Ordering::Release);
+        self.lock_dirty().clear();
+        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = RecentQueues::default();
+        for topic in self.write_topics().values_mut() {
+            topic.is_listed = false;
+            topic.slots.clear();
         }
     }
 
-    /// A queue that exists.
+    /// Ends a recovery that left this log.
+    pub(crate) fn finish_recovery(&self, log: &Arc<MappedFileQueue>) {
+        let min = log.first_offset().unwrap_or(0);
+        self.loaded().iter().for_each(|queue| queue.finish_loading(min));
+        // Only once per table: the log does not change.
+        let _ = self.log.set(Arc::clone(log));
+    }
+
+    /// Whether the queues of a topic are batch queues.
+    pub(crate) fn kind(&self, topic: &str) -> Kind {
+        if let Some(known) = self.read_topics().get(topic) {
+            return known.kind;
+        }
+        let batch = self.batch_topics.read().unwrap_or_else(PoisonError::into_inner);
+        if batch.contains(topic) { Kind::Batch } else { Kind::Simple }
+    }
+
+    /// Says what the queues of a topic are to be like.
+    ///
+    /// # Errors
+    /// [`StoreError::BadOptions`] if it has queues of the other kind.
+    pub(crate) fn set_kind(&self, topic: &str, kind: Kind) -> Result<(), StoreError> {
+        let topics = self.read_topics();
+        if topics.get(topic).is_some_and(|known| known.kind != kind) {
+            return Err(other_kind(topic, kind));
+        }
+        let mut batch = self.batch_topics.write().unwrap_or_else(PoisonError::into_inner);
+        match kind {
+            Kind::Batch => batch.insert(topic.into()),
+            Kind::Simple => batch.remove(topic),
+        };
+        Ok(())
+    }
+
+    /// A queue that exists; `None` also if its files cannot be read.
     pub(crate) fn get(&self, topic: &str, queue_id: i32) -> Option<Arc<ConsumeQueue>> {
-        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
-        queues.get(topic)?.get(&queue_id).cloned()
+        self.find(topic, queue_id).unwrap_or_else(|error| {
+            tracing::warn!(%error, topic, queue_id, "a queue cannot be opened");
+            None
+        })
+    }
+
+    fn find(&self, topic: &str, queue_id: i32) -> Result<Option<Arc<ConsumeQueue>>, StoreError> {
+        match self.read_topics().get(topic) {
+            None => return Ok(None),
+            Some(known) => match known.slots.get(&queue_id) {
+                Some(Slot::Loaded(queue)) => return Ok(Some(Arc::clone(queue))),
+                None if known.is_listed => return Ok(None),
+                _ => {}
+            },
+        }
+        let is_right = |queue: &ConsumeQueue, entry: &Entry| self.is_right(queue, entry);
+        self.load(topic, queue_id, &is_right)
     }
 
     /// A queue, made if it does not exist. Its files come with its first message.
     ///
     /// # Errors
     /// [`StoreError::IllegalMessage`] if the topic cannot be a folder's name, or the id is
-    /// negative.
+    /// negative; or the queue's files cannot be read.
     pub(crate) fn get_or_create(
         &self,
         topic: &str,
         queue_id: i32,
     ) -> Result<Arc<ConsumeQueue>, StoreError> {
-        if let Some(queue) = self.get(topic, queue_id) {
-            return Ok(queue);
+        match self.find(topic, queue_id)? {
+            Some(queue) => Ok(queue),
+            None => self.create(topic, queue_id, self.kind(topic)),
         }
+    }
+
+    /// The queue of a record that recovery's pass has met. `is_right` is asked while the log is not
+    /// open yet.
+    ///
+    /// # Errors
+    /// As [`get_or_create`](Self::get_or_create).
+    pub(crate) fn recover_queue(
+        &self,
+        record: &Record<'_>,
+        is_right: &dyn Fn(&ConsumeQueue, &Entry) -> bool,
+    ) -> Result<Arc<ConsumeQueue>, StoreError> {
+        let (topic, queue_id) = (record.topic, record.queue_id);
+        if let Some(Topic { slots, .. }) = self.read_topics().get(topic)
+            && let Some(Slot::Loaded(queue)) = slots.get(&queue_id)
+        {
+            return Ok(Arc::clone(queue));
+        }
+        match self.load(topic, queue_id, is_right)? {
+            Some(queue) => Ok(queue),
+            None => {
+                let is_batch = super::sink::is_inner_batch(record);
+                let kind = if is_batch { Kind::Batch } else { self.kind(topic) };
+                self.create(topic, queue_id, kind)
+            }
+        }
+    }
+
+    fn create(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        kind: Kind,
+    ) -> Result<Arc<ConsumeQueue>, StoreError> {
         if !is_safe_topic(topic) || queue_id < 0 {
             let reason = format!("`{}` queue {queue_id} is no queue's name", topic.escape_debug());
             return Err(StoreError::IllegalMessage { reason });
         }
-        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
-        let topic = match queues.get_key_value(topic) {
-            Some((topic, _)) => Arc::clone(topic),
+        let mut topics = self.write_topics();
+        let name = match topics.get_key_value(topic) {
+            Some((name, _)) => Arc::clone(name),
             None => topic.into(),
         };
-        let dir = self.dir.join(&*topic).join(queue_id.to_string());
-        let by_id = queues.entry(Arc::clone(&topic)).or_default();
-        let queue = by_id.entry(queue_id).or_insert_with(|| {
-            let disk = Arc::clone(&self.disk);
-            Arc::new(ConsumeQueue::new(topic, queue_id, dir, self.file_bytes, disk))
+        let topic = topics.entry(Arc::clone(&name)).or_insert_with(|| Topic {
+            kind,
+            is_listed: true,
+            slots: BTreeMap::new(),
         });
-        Ok(Arc::clone(queue))
+        if let Some(Slot::Loaded(queue)) = topic.slots.get(&queue_id) {
+            return Ok(Arc::clone(queue));
+        }
+        let queue = Arc::new(self.homes.queue(name, queue_id, topic.kind));
+        topic.slots.insert(queue_id, Slot::Loaded(Arc::clone(&queue)));
+        Ok(queue)
+    }
+
+    /// Opens a queue that has a folder; `None` if it has none.
+    fn load(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        is_right: &dyn Fn(&ConsumeQueue, &Entry) -> bool,
+    ) -> Result<Option<Arc<ConsumeQueue>>, StoreError> {
+        let _alone = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let deletions = self.deletions();
+        self.list(topic)?;
+        let (name, kind) = match self.read_topics().get_key_value(topic) {
+            None => return Ok(None),
+            Some((name, known)) => match known.slots.get(&queue_id) {
+                None => return Ok(None),
+                Some(Slot::Loaded(queue)) => return Ok(Some(Arc::clone(queue))),
+                Some(Slot::OnDisk) => (Arc::clone(name), known.kind),
+            },
+        };
+        let queue = Arc::new(self.homes.queue(name, queue_id, kind));
+        let born = self.deleted.end(topic);
+        let cut = self.cut.load(Ordering::Acquire);
+        self.homes.load(&queue, &Rules { born, cut, is_right })?;
+        if let Some(log) = self.log.get() {
+            queue.finish_loading(log.first_offset().unwrap_or(0));
+        }
+        let mut topics = self.write_topics();
+        // The topic may have been deleted meanwhile, and made again.
+        let Some(known) = topics.get_mut(topic).filter(|_| self.deletions() == deletions) else {
+            return Ok(None);
+        };
+        known.slots.insert(queue_id, Slot::Loaded(Arc::clone(&queue)));
+        drop(topics);
+        if queue.is_dirty() {
+            self.note_dirty(&queue);
+        }
+        Ok(Some(queue))
+    }
+
+    /// Takes the queues of a topic in that have a folder.
+    fn list(&self, topic: &str) -> Result<(), StoreError> {
+        let kind = match self.read_topics().get(topic) {
+            Some(known) if !known.is_listed => known.kind,
+            _ => return Ok(()),
+        };
+        let ids = discover::queue_ids(self.homes.of(kind), topic)?;
+        if let Some(known) = self.write_topics().get_mut(topic) {
+            for id in ids {
+                known.slots.entry(id).or_insert(Slot::OnDisk);
+            }
+            known.is_listed = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the record of an entry of an opened log is the one that it stands for.
+    fn is_right(&self, queue: &ConsumeQueue, entry: &Entry) -> bool {
+        let Some(log) = self.log.get() else { return true };
+        let offset = entry.unit.physical_offset;
+        if !entry.unit.is_record() || offset < log.first_offset().unwrap_or(0) {
+            return true;
+        }
+        let Some((file, at)) = log.find(offset) else { return false };
+        let found = Record::decode(file.bytes().get(at..).unwrap_or_default()).ok().flatten();
+        found.is_some_and(|(record, length)| stands_for(queue, entry, &record, length))
     }
 
     /// Topics that were deleted.
@@ -153,119 +342,235 @@ impl QueueTable {
     /// # Errors
     /// That cannot be saved; nothing has changed then.
     pub(crate) fn delete_topic(&self, topic: &str, end: i64) -> Result<(), StoreError> {
-        if !self.queues.read().unwrap_or_else(PoisonError::into_inner).contains_key(topic) {
+        if !self.read_topics().contains_key(topic) {
             return Ok(());
         }
         self.deleted.delete(topic, end)?;
         // The dispatch stands still as long as this is locked.
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         *recent = RecentQueues::default();
-        let queues = self.queues.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
+        let _nobody_loads = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.write_topics().remove(topic);
         self.deletions.fetch_add(1, Ordering::Release);
-        for queue in queues.iter().flat_map(BTreeMap::values) {
-            queue.remove_files();
+        let Some(Topic { kind, is_listed, slots }) = known else { return Ok(()) };
+        let unlisted = if is_listed { None } else { self.homes.ids_to_remove(kind, topic) };
+        for (id, slot) in &slots {
+            match slot {
+                Slot::Loaded(queue) => queue.remove_files(),
+                Slot::OnDisk => self.homes.remove_files(kind, topic, *id),
+            }
+        }
+        for id in unlisted.into_iter().flatten() {
+            self.homes.remove_files(kind, topic, id);
         }
         Ok(())
     }
 
-    /// All queues, in no order.
-    pub(crate) fn all(&self) -> Vec<Arc<ConsumeQueue>> {
-        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
-        queues.values().flat_map(BTreeMap::values).cloned().collect()
+    /// The queues that were used since the store was opened, in no order.
+    pub(crate) fn loaded(&self) -> Vec<Arc<ConsumeQueue>> {
+        let topics = self.read_topics();
+        let slots = topics.values().flat_map(|topic| topic.slots.values());
+        let loaded = slots.filter_map(|slot| match slot {
+            Slot::Loaded(queue) => Some(Arc::clone(queue)),
+            Slot::OnDisk => None,
+        });
+        loaded.collect()
+    }
+
+    /// Names of all queues that have or had messages, in no order.
+    pub(crate) fn names(&self) -> Vec<(Arc<str>, i32)> {
+        let unlisted: Vec<Arc<str>> = {
+            let topics = self.read_topics();
+            let unlisted = topics.iter().filter(|(_, known)| !known.is_listed);
+            unlisted.map(|(name, _)| Arc::clone(name)).collect()
+        };
+        for topic in unlisted {
+            if let Err(error) = self.list(&topic) {
+                tracing::warn!(%error, "the queues of a topic cannot be listed");
+            }
+        }
+        let topics = self.read_topics();
+        let mut names = Vec::new();
+        for (name, known) in topics.iter() {
+            let had_messages = known.slots.iter().filter(|(_, slot)| match slot {
+                Slot::OnDisk => true,
+                Slot::Loaded(queue) => queue.max() > 0,
+            });
+            names.extend(had_messages.map(|(id, _)| (Arc::clone(name), *id)));
+        }
+        names
     }
 
     /// Forgets what points before `log_min`, the log's new first offset; returns how many files
-    /// went.
+    /// went. Queues that nobody used since the store was opened are looked at only if they have
+    /// several files.
     ///
     /// # Errors
     /// A file cannot be removed; it is tried again by the next call.
     pub(crate) fn remove_before(&self, log_min: i64) -> Result<usize, StoreError> {
-        self.all().iter().try_fold(0, |sum, queue| Ok(sum + queue.remove_before(log_min)?))
+        let mut removed = 0;
+        for (topic, queue_id) in self.names() {
+            let loaded = match self.read_topics().get(&*topic).map(|known| {
+                (
+                    known.kind,
+                    known.slots.get(&queue_id).is_some_and(|slot| matches!(slot, Slot::Loaded(_))),
+                )
+            }) {
+                Some((kind, false)) => self.homes.file_count(kind, &topic, queue_id)? > 1,
+                Some((_, true)) => true,
+                None => false,
+            };
+            if loaded && let Some(queue) = self.get(&topic, queue_id) {
+                removed += queue.remove_before(log_min)?;
+            }
+        }
+        Ok(removed)
     }
 
-    /// The unit of a record.
-    pub(crate) fn unit_of(&self, record: &Record<'_>, length: u32) -> Unit {
-        Unit {
-            physical_offset: record.physical_offset,
-            length: i32::try_from(length).unwrap_or(i32::MAX),
-            tags_code: unit::tags_code(record, &self.delay_levels_ms),
+    fn lock_dirty(&self) -> MutexGuard<'_, Vec<Arc<ConsumeQueue>>> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that a queue has something to be written out.
+    pub(super) fn note_dirty(&self, queue: &Arc<ConsumeQueue>) {
+        if !queue.is_listed.swap(true, Ordering::AcqRel) {
+            self.lock_dirty().push(Arc::clone(queue));
         }
     }
 
-    /// Puts a record's unit into its queue.
-    pub(crate) fn append(
-        &self,
-        queue: &ConsumeQueue,
-        record: &Record<'_>,
-        length: u32,
-    ) -> Result<(Appended, Unit), StoreError> {
-        let unit = self.unit_of(record, length);
-        Ok((queue.append(record.queue_offset, &unit)?, unit))
+    /// Bytes of units in memory only.
+    pub(super) fn behind_bytes(&self) -> usize {
+        self.homes.common.behind_bytes()
+    }
+
+    /// Writes all units to the files. Nothing is on the disk for certain by that.
+    ///
+    /// # Errors
+    /// No room, or no file: what could not be written stays in memory.
+    pub(crate) fn write_out(&self) -> Result<(), StoreError> {
+        let dirty = self.lock_dirty().clone();
+        dirty.iter().flat_map(|queue| queue.all_files()).try_for_each(|files| files.write_out())
+    }
+
+    /// Brings all units to the disk.
+    ///
+    /// # Errors
+    /// They cannot be written, or a sync failed.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        let dirty = std::mem::take(&mut *self.lock_dirty());
+        // Who adds a unit from now on puts its queue on the list again.
+        dirty.iter().for_each(|queue| queue.is_listed.store(false, Ordering::Release));
+        let synced = self.sync_queues(&dirty);
+        if synced.is_err() {
+            dirty.iter().for_each(|queue| self.note_dirty(queue));
+        }
+        synced
+    }
+
+    fn sync_queues(&self, dirty: &[Arc<ConsumeQueue>]) -> Result<(), StoreError> {
+        let files = || dirty.iter().flat_map(|queue| queue.all_files());
+        files().try_for_each(|files| files.write_out())?;
+        files().try_for_each(|files| files.sync())
     }
 }
 
-impl DispatchSink for QueueTable {
-    fn accept(
-        &self,
-        record: &Record<'_>,
-        length: u32,
-        arrived: &mut Vec<Arrived>,
-    ) -> Result<(), StoreError> {
-        if !sys_flag::is_queued(record.sys_flag) {
-            return Ok(());
+impl Homes {
+    fn of(&self, kind: Kind) -> &Arc<Home> {
+        match kind {
+            Kind::Simple => &self.simple,
+            Kind::Batch => &self.batch,
         }
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = match recent.get(record.topic, record.queue_id) {
-            Some(queue) => Arc::clone(queue),
-            None if self.deleted.is_over(record.topic, record.physical_offset) => return Ok(()),
-            None => {
-                let queue = self.get_or_create(record.topic, record.queue_id)?;
-                recent.remember(Arc::clone(&queue));
-                queue
-            }
-        };
-        let (_, unit) = self.append(&queue, record, length)?;
-        let max_offset = record.queue_offset + 1;
-        match arrived.last_mut() {
-            Some(last)
-                if last.queue_id == record.queue_id
-                    && last.tags_code == unit.tags_code
-                    && *last.topic == *record.topic =>
-            {
-                last.max_offset = max_offset;
-            }
-            _ => arrived.push(Arrived {
-                topic: Arc::clone(queue.topic()),
-                queue_id: record.queue_id,
-                max_offset,
-                tags_code: unit.tags_code,
-                store_timestamp: record.store_timestamp,
-            }),
-        }
-        Ok(())
     }
 
-    fn sync(&self) -> Result<(), StoreError> {
-        for queue in self.all() {
-            if queue.is_dirty() {
-                queue.sync()?;
+    fn queue(&self, topic: Arc<str>, queue_id: i32, kind: Kind) -> ConsumeQueue {
+        let ext = self.ext.clone().filter(|_| kind == Kind::Simple);
+        ConsumeQueue::new(topic, queue_id, kind, Arc::clone(self.of(kind)), ext)
+    }
+
+    fn load(&self, queue: &ConsumeQueue, rules: &Rules<'_>) -> Result<(), StoreError> {
+        let mut found = queue
+            .all_files()
+            .map(|files| mapped_file_queue::list(self.simple.disk(), &files.dir()));
+        let (first, second) = (found.next().transpose()?, found.next().transpose()?);
+        // Extensions come first if there are any.
+        match (first, second) {
+            (Some(ext), Some(units)) => queue.load(&units, &ext, rules),
+            (Some(units), None) => queue.load(&units, &[], rules),
+            _ => Ok(()),
+        }
+    }
+
+    fn file_count(&self, kind: Kind, topic: &str, queue_id: i32) -> Result<usize, StoreError> {
+        let dir = self.of(kind).root().join(topic).join(queue_id.to_string());
+        Ok(mapped_file_queue::list(self.simple.disk(), &dir)?.len())
+    }
+
+    fn ids_to_remove(&self, kind: Kind, topic: &str) -> Option<Vec<i32>> {
+        let ids = discover::queue_ids(self.of(kind), topic);
+        let ids = ids.inspect_err(|error| {
+            tracing::warn!(%error, topic, "a deleted topic's files stay behind");
+        });
+        ids.ok().map(|ids| ids.into_iter().collect())
+    }
+
+    fn remove_files(&self, kind: Kind, topic: &str, queue_id: i32) {
+        for home in [Some(self.of(kind)), self.ext.as_ref()].into_iter().flatten() {
+            let dir = home.root().join(topic).join(queue_id.to_string());
+            let files = mapped_file_queue::list(home.disk(), &dir).unwrap_or_default();
+            for file in files {
+                if let Err(error) = home.disk().remove_file(&file.path) {
+                    let path = file.path.display();
+                    tracing::warn!(%error, %path, "a deleted topic's file stays behind");
+                }
             }
         }
-        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_would_leave_the_folder_are_refused() {
-        for topic in ["", ".", "..", "a/b", "a\0b", "../x", &"x".repeat(256)] {
-            assert!(!is_safe_topic(topic), "{topic:?}");
-        }
-        for topic in ["T", "%RETRY%group", "a.b", "主题", &"x".repeat(255)] {
-            assert!(is_safe_topic(topic), "{topic:?}");
+fn list_topics(
+    homes: &Homes,
+    options: &StoreOptions,
+) -> Result<HashMap<Arc<str>, Topic>, StoreError> {
+    let mut topics: HashMap<Arc<str>, Topic> = HashMap::new();
+    for kind in [Kind::Simple, Kind::Batch] {
+        for name in discover::topics(homes.of(kind))? {
+            let is_batch = options.batch_topics.as_ref().map(|topics| topics.contains(&name));
+            let is_contradicted =
+                is_batch.is_some_and(|is_batch| is_batch != (kind == Kind::Batch));
+            let has_queues = || Ok(!discover::queue_ids(homes.of(kind), &name)?.is_empty());
+            if (is_contradicted || topics.contains_key(&*name)) && has_queues()? {
+                let wanted = if kind == Kind::Batch { Kind::Simple } else { Kind::Batch };
+                return Err(other_kind(&name, wanted));
+            }
+            if !is_contradicted {
+                topics.insert(name.into(), Topic { kind, ..Topic::default() });
+            }
         }
     }
+    Ok(topics)
+}
+
+fn other_kind(topic: &str, wanted: Kind) -> StoreError {
+    let (wanted, folder) = match wanted {
+        Kind::Simple => ("SimpleCQ", "batchconsumequeue"),
+        Kind::Batch => ("BatchCQ", "consumequeue"),
+    };
+    let reason =
+        format!("the queues of the topic `{topic}` should be {wanted}, but are in `{folder}`");
+    StoreError::BadOptions { reason }
+}
+
+/// Whether an entry stands for this record.
+pub(crate) fn stands_for(
+    queue: &ConsumeQueue,
+    entry: &Entry,
+    record: &Record<'_>,
+    length: usize,
+) -> bool {
+    let Unit { physical_offset, length: unit_length, .. } = entry.unit;
+    record.physical_offset == physical_offset
+        && i32::try_from(length) == Ok(unit_length)
+        && record.queue_offset == entry.offset
+        && record.queue_id == queue.queue_id()
+        && *record.topic == **queue.topic()
 }

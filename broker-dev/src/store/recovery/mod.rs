@@ -31,7 +31,8 @@ use oxmq::protocol::message::sys_flag;
 use super::checkpoint::Checkpoint;
 use super::commit_log::{CommitLog, Found, check, has_unwritten_sector, next_valid};
 use super::consume_queue::{
-    Appended, DeletedTopics, FoundQueue, QueueTable, Unit, find_queues, is_safe_topic,
+    Appended, BATCH_UNIT_BYTES, ConsumeQueue, DeletedTopics, Entry, QueueTable, UNIT_BYTES,
+    is_safe_topic, sample_lengths, stands_for,
 };
 use super::disk::Disk;
 use super::dispatch::DispatchSink;
@@ -95,10 +96,7 @@ pub(crate) fn recover(
     derived: &[Arc<dyn DispatchSink>],
 ) -> Result<Recovered, StoreError> {
     let log_queue = files::open_log_queue(options, disk)?;
-    let found_queues = find_queues(&**disk, &options.consume_queue_dir())?;
-    let lengths = found_queues.iter().flat_map(|queue| &queue.files).map(|file| file.length);
-    options.consume_queue_file_bytes =
-        layout::consume_queue_file_bytes(lengths, options.consume_queue_file_bytes);
+    let has_queues = read_queue_lengths(options, &**disk)?;
     let deleted = Arc::new(DeletedTopics::open(Arc::clone(disk), &options.root)?);
     let mut recovery = Recovery {
         disk,
@@ -110,7 +108,8 @@ pub(crate) fn recover(
         end: (0, 0),
         last_store_ms: 0,
     };
-    let table = recovery.run(options, found_queues, derived)?;
+    let table = QueueTable::open(options, disk, Arc::clone(&recovery.deleted))?;
+    recovery.run(&table, has_queues, derived)?;
     recovery.finish(log_queue, table, derived)
 }
 
@@ -119,31 +118,15 @@ impl Recovery<'_> {
     /// to lack older units.
     fn run(
         &mut self,
-        options: &StoreOptions,
-        mut found: Vec<FoundQueue>,
+        table: &QueueTable,
+        has_queues: bool,
         derived: &[Arc<dyn DispatchSink>],
-    ) -> Result<Arc<QueueTable>, StoreError> {
+    ) -> Result<(), StoreError> {
         let safe = self.safe_file();
         let mut certain = if self.is_clean { i64::MAX } else { self.start_of(safe) };
-        let mut start = if found.is_empty() { 0 } else { safe };
+        let mut start = if has_queues { safe } else { 0 };
         loop {
-            let table = QueueTable::new(
-                options.consume_queue_dir(),
-                usize::try_from(options.consume_queue_file_bytes).unwrap_or(usize::MAX),
-                options.delay_levels_ms.clone(),
-                Arc::clone(self.disk),
-                Arc::clone(&self.deleted),
-            );
-            let cut = self.start_of(start);
-            for queue in &found {
-                let is_right = |offset, unit: &Unit| self.is_right(queue, offset, unit);
-                table.get_or_create(&queue.topic, queue.queue_id)?.load(
-                    &queue.files,
-                    self.deleted.end(&queue.topic),
-                    cut,
-                    &is_right,
-                )?;
-            }
+            table.begin_recovery(self.start_of(start));
             let plan = self.plan(start, derived, certain)?;
             self.report = RecoveryReport {
                 is_clean: self.is_clean,
@@ -151,14 +134,13 @@ impl Recovery<'_> {
                 rebuilt_queues: self.report.rebuilt_queues,
                 ..RecoveryReport::default()
             };
-            match self.pass(&plan, &table)? {
-                Pass::Done => return Ok(Arc::new(table)),
+            match self.pass(&plan, table)? {
+                Pass::Done => return Ok(()),
                 Pass::QueuesIncomplete => {}
                 Pass::CheckpointLies => certain = 0,
             }
             start = 0;
             self.report.rebuilt_queues = true;
-            found = find_queues(&**self.disk, &options.consume_queue_dir())?;
         }
     }
 
@@ -206,27 +188,48 @@ impl Recovery<'_> {
         self.files.get(file).map_or(0, |file| file.file().start())
     }
 
-    /// Whether a unit points at the record that has its place. Units of deleted records cannot be
-    /// asked.
-    fn is_right(&self, queue: &FoundQueue, offset: i64, unit: &Unit) -> bool {
-        if unit.length == i32::MAX || unit.physical_offset < self.start_of(0) {
+    /// Whether an entry points at the record that has its place. Entries of deleted records cannot
+    /// be asked.
+    fn is_right(&self, queue: &ConsumeQueue, entry: &Entry) -> bool {
+        let offset = entry.unit.physical_offset;
+        if !entry.unit.is_record() || offset < self.start_of(0) {
             return true;
         }
-        let after = self.files.partition_point(|file| file.file().start() <= unit.physical_offset);
+        let after = self.files.partition_point(|file| file.file().start() <= offset);
         let Some(file) = after.checked_sub(1).and_then(|file| self.files.get(file)) else {
             return false;
         };
-        let at = usize::try_from(unit.physical_offset - file.file().start()).unwrap_or(usize::MAX);
-        match Record::decode(file.all().get(at..).unwrap_or_default()) {
-            Ok(Some((record, length))) => {
-                record.physical_offset == unit.physical_offset
-                    && i32::try_from(length) == Ok(unit.length)
-                    && record.queue_offset == offset
-                    && record.queue_id == queue.queue_id
-                    && *record.topic == *queue.topic
-            }
-            _ => false,
+        let at = usize::try_from(offset - file.file().start()).unwrap_or(usize::MAX);
+        let found = Record::decode(file.all().get(at..).unwrap_or_default()).ok().flatten();
+        found.is_some_and(|(record, length)| stands_for(queue, entry, &record, length))
+    }
+
+    /// Puts a record's unit into its queue.
+    ///
+    /// Units before it may be missing if the queues were rebuilt from the log's first record, or if
+    /// damaged records were skipped and the queue has its older units.
+    fn put_unit(
+        &self,
+        table: &QueueTable,
+        record: &Record<'_>,
+        length: usize,
+        (is_whole_log, is_damaged): (bool, bool),
+    ) -> Result<Placed, StoreError> {
+        let is_over = table.deleted().is_over(record.topic, record.physical_offset);
+        if is_over || !sys_flag::is_queued(record.sys_flag) {
+            return Ok(Placed::Yes);
         }
+        let queue = table.recover_queue(record, &|queue, entry| self.is_right(queue, entry))?;
+        let may_lack = is_whole_log || (is_damaged && queue.max() > 0);
+        if record.queue_offset > queue.max() && !may_lack {
+            return Ok(Placed::Lacking);
+        }
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let (appended, _) = table.append(&queue, record, length)?;
+        Ok(match appended {
+            Appended::Added => Placed::Yes,
+            Appended::Repeated => Placed::Taken,
+        })
     }
 
     /// Checks every record from a file on, puts its unit back and shows it to the others.
@@ -251,7 +254,7 @@ impl Recovery<'_> {
                         let placed = if offset < plan.queues_from {
                             Placed::Yes
                         } else {
-                            put_unit(table, &record, length, (is_whole_log, is_damaged))?
+                            self.put_unit(table, &record, length, (is_whole_log, is_damaged))?
                         };
                         if matches!(placed, Placed::Lacking) {
                             return Ok(Pass::QueuesIncomplete);
@@ -357,7 +360,7 @@ impl Recovery<'_> {
     fn finish(
         mut self,
         queue: MappedFileQueue,
-        table: Arc<QueueTable>,
+        table: QueueTable,
         derived: &[Arc<dyn DispatchSink>],
     ) -> Result<Recovered, StoreError> {
         let (last, at) = match self.end {
@@ -380,15 +383,13 @@ impl Recovery<'_> {
         writer.publish(at);
         files::clear_rest(&**self.disk, &mut writer)?;
         queue.push(Arc::clone(writer.file()));
-        let log = CommitLog::new(queue, writer, self.last_store_ms);
+        let log = CommitLog::new(Arc::new(queue), writer, self.last_store_ms);
         self.report.end_offset = log.end();
         self.deleted.finish_loading(log.min(), log.end())?;
-        for queue in table.all() {
-            queue.finish_loading(log.min());
-        }
+        table.finish_recovery(log.files());
         derived.iter().try_for_each(|sink| sink.finish_recovery(log.min(), log.end()))?;
         let durable = if self.is_clean { log.end() } else { self.report.start_offset };
-        Ok(Recovered { log, table, report: self.report, durable })
+        Ok(Recovered { log, table: Arc::new(table), report: self.report, durable })
     }
 }
 
@@ -419,28 +420,17 @@ enum Placed {
     Lacking,
 }
 
-/// Puts a record's unit into its queue.
-///
-/// Units before it may be missing if the queues were rebuilt from the log's first record, or if damaged records were
-/// skipped and the queue has its older units.
-fn put_unit(
-    table: &QueueTable,
-    record: &Record<'_>,
-    length: usize,
-    (is_whole_log, is_damaged): (bool, bool),
-) -> Result<Placed, StoreError> {
-    let is_over = table.deleted().is_over(record.topic, record.physical_offset);
-    if is_over || !sys_flag::is_queued(record.sys_flag) {
-        return Ok(Placed::Yes);
-    }
-    let queue = table.get_or_create(record.topic, record.queue_id)?;
-    let may_lack = is_whole_log || (is_damaged && queue.max() > 0);
-    if record.queue_offset > queue.max() && !may_lack {
-        return Ok(Placed::Lacking);
-    }
-    let (appended, _) = table.append(&queue, record, u32::try_from(length).unwrap_or(u32::MAX))?;
-    Ok(match appended {
-        Appended::Added => Placed::Yes,
-        Appended::Repeated => Placed::Taken,
-    })
+/// Takes over the lengths that the queues' files have. Tells whether there are any.
+fn read_queue_lengths(options: &mut StoreOptions, disk: &dyn Disk) -> Result<bool, StoreError> {
+    let simple = sample_lengths(disk, &options.consume_queue_dir())?;
+    let batch = sample_lengths(disk, &options.batch_queue_dir())?;
+    let ext = sample_lengths(disk, &options.extension_dir())?;
+    let has_queues = !simple.is_empty() || !batch.is_empty();
+    let bytes = &mut options.consume_queue_file_bytes;
+    *bytes = layout::queue_file_bytes(simple.into_iter(), UNIT_BYTES, *bytes);
+    let bytes = &mut options.batch_queue_file_bytes;
+    *bytes = layout::queue_file_bytes(batch.into_iter(), BATCH_UNIT_BYTES, *bytes);
+    let bytes = &mut options.extension_file_bytes;
+    *bytes = layout::queue_file_bytes(ext.into_iter(), 1, *bytes);
+    Ok(has_queues)
 }

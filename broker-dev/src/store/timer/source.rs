@@ -95,14 +95,10 @@ impl TimerSource for Store {
     fn all_but(&self, places: &[i64], show: &mut dyn FnMut(&TimedMessage<'_>)) {
         let Some(queue) = self.shared().table.get(TIMER_TOPIC, 0) else { return };
         let (min, max) = self.range();
-        let mut next = min;
-        while next < max {
-            let Some(stretch) = queue.stretch(next) else { break };
-            for unit in stretch.units().take(usize::try_from(max - next).unwrap_or(0)) {
-                next += 1;
-                if unit.is_record() && places.binary_search(&unit.physical_offset).is_err() {
-                    self.at(unit.physical_offset, show);
-                }
+        for entry in queue.scan(min).into_iter().flatten().take_while(|entry| entry.offset < max) {
+            let unit = entry.unit;
+            if unit.is_record() && places.binary_search(&unit.physical_offset).is_err() {
+                self.at(unit.physical_offset, show);
             }
         }
     }
