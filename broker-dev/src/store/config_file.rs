@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Open};
+use super::disk::{Disk, Open, make_lasting};
 use super::error::{Context, StoreError};
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -33,7 +33,10 @@ pub fn save(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), StoreErr
     disk.sync_data(&file).context(&temporary, "sync")?;
     drop(file);
     match disk.rename(path, &with_suffix(path, ".bak")) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        // The first save: the folder may be new too.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            make_lasting(disk, folder).context(folder, "create")?;
+        }
         renamed => renamed.context(path, "rename")?,
     }
     disk.rename(&temporary, path).context(&temporary, "rename")?;

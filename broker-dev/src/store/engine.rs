@@ -11,7 +11,7 @@ use super::StoreEvents;
 use super::checkpoint::CheckpointFile;
 use super::commit_log::CommitLog;
 use super::consume_queue::QueueTable;
-use super::disk::{Disk, FolderLock, Open};
+use super::disk::{self, Disk, FolderLock, Open};
 use super::dispatch::{DispatchSink, Dispatcher, Run};
 use super::error::{Context, StoreError};
 use super::flush::{Poison, SyncOwner};
@@ -120,7 +120,7 @@ impl Store {
     ) -> Result<Arc<Self>, StoreError> {
         options.check()?;
         for dir in [&options.root, &options.commit_log_dir(), &options.consume_queue_dir()] {
-            disk.create_dir_all(dir).context(dir, "create")?;
+            disk::make_lasting(&*disk, dir).context(dir, "create")?;
         }
         let lock = lock_folder(&*disk, &options)?;
         let is_clean = mark_running(&*disk, &options)?;

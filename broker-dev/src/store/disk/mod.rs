@@ -5,6 +5,7 @@
 //! error to report. That is why blocks are [reserved](Disk::reserve) before a mapping is written.
 
 mod faulty;
+mod folders;
 #[cfg(target_os = "linux")]
 mod memory;
 mod real;
@@ -16,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use faulty::{Call, FaultyDisk};
+pub use folders::make_lasting;
 #[cfg(target_os = "linux")]
 pub use memory::{Frozen, Lie, MemoryDisk};
 pub use real::RealDisk;

@@ -134,9 +134,9 @@ impl MemoryDisk {
         self.lock_state().watch = Some(Arc::new(watch));
     }
 
-    /// Makes the disk lie from now on.
-    pub fn lie(&self, lie: Lie) {
-        self.lock_state().lie = Some(lie);
+    /// Makes the disk lie from now on, or no more.
+    pub fn lie(&self, lie: Option<Lie>) {
+        self.lock_state().lie = lie;
     }
 
     /// The disk at this moment.

@@ -110,7 +110,7 @@ fn names_last_once_their_folder_is_synced() {
 fn a_lie_shows_after_a_power_cut() {
     for lie in [Lie::SyncData, Lie::HalfSyncData, Lie::SyncDir, Lie::Write] {
         let disk = disk();
-        disk.lie(lie);
+        disk.lie(Some(lie));
         let file = disk.open(&path("f"), Open::New).unwrap();
         disk.write_at(&file, 0, &[1; 1_024]).unwrap();
         disk.sync_data(&file).unwrap();
