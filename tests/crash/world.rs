@@ -28,6 +28,8 @@ pub(crate) fn options(root: &Path) -> StoreOptions {
         // Whatever has to be synced in these tests, they sync themselves.
         flush_interval: std::time::Duration::from_secs(3600),
         checkpoint_interval: std::time::Duration::from_secs(3600),
+        index_slots: 64,
+        index_entries: 512,
         ..StoreOptions::default()
     }
 }

@@ -30,9 +30,9 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Store time before which log and queues are complete on the disk.
+    /// Store time before which log, queues and index are complete on the disk.
     pub(crate) fn safe_before_ms(&self) -> i64 {
-        self.log_ms.min(self.queues_ms).saturating_sub(MARGIN_MS).max(0)
+        self.log_ms.min(self.queues_ms).min(self.index_ms).saturating_sub(MARGIN_MS).max(0)
     }
 
     fn encode(&self) -> [u8; 24] {
@@ -100,7 +100,7 @@ mod tests {
         fs::write(&path, page).unwrap();
         let (file, found) = CheckpointFile::open(Arc::new(RealDisk), folder.path()).unwrap();
         assert_eq!(found, Checkpoint::default());
-        let written = Checkpoint { log_ms: 10_000, queues_ms: 9_000, index_ms: 5 };
+        let written = Checkpoint { log_ms: 10_000, queues_ms: 9_000, index_ms: 20_000 };
         file.write(&written).unwrap();
         let (_, found) = CheckpointFile::open(Arc::new(RealDisk), folder.path()).unwrap();
         assert_eq!((found, found.safe_before_ms()), (written, 6_000));

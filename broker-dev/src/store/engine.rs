@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use oxmq::clock::SharedClock;
 
 use super::StoreEvents;
-use super::checkpoint::CheckpointFile;
+use super::checkpoint::{Checkpoint, CheckpointFile};
 use super::commit_log::CommitLog;
 use super::consume_queue::QueueTable;
 use super::disk::{self, Disk, FolderLock, Open};
@@ -16,6 +16,7 @@ use super::dispatch::{DispatchSink, Dispatcher, Run};
 use super::error::{Context, StoreError};
 use super::flush::{Poison, SyncOwner};
 use super::housekeeping::{Checkpointer, Preparer};
+use super::index::Index;
 use super::options::{FlushMode, StoreOptions};
 use super::recovery::{self, RecoveryReport};
 
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) events: Arc<dyn StoreEvents>,
     pub(crate) log: CommitLog,
     pub(crate) table: Arc<QueueTable>,
+    pub(crate) index: Option<Arc<Index>>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) sync: SyncOwner,
     pub(crate) preparer: Preparer,
@@ -125,18 +127,31 @@ impl Store {
         let lock = lock_folder(&*disk, &options)?;
         let is_clean = mark_running(&*disk, &options)?;
         let (file, checkpoint) = CheckpointFile::open(Arc::clone(&disk), &options.root)?;
+        let index = options.message_index.then(|| {
+            let (dir, geometry) = (options.index_dir(), options.index_geometry());
+            Arc::new(Index::new(dir, geometry, Arc::clone(&disk), Arc::clone(&clock)))
+        });
         // What is derived from the log besides the consume queues.
-        let derived: Vec<Arc<dyn DispatchSink>> = Vec::new();
-        let recovered = recovery::recover(&mut options, &disk, checkpoint, is_clean, &derived)?;
+        let derived: Vec<Arc<dyn DispatchSink>> =
+            index.iter().map(|index| Arc::clone(index) as _).collect();
+        let trusted = Checkpoint {
+            index_ms: if index.is_some() { checkpoint.index_ms } else { i64::MAX },
+            ..checkpoint
+        };
+        let recovered = recovery::recover(&mut options, &disk, trusted, is_clean, &derived)?;
         let mut sinks: Vec<Arc<dyn DispatchSink>> = vec![Arc::clone(&recovered.table) as _];
         sinks.extend(derived);
         let (end, last_ms) = (recovered.log.end(), recovered.log.last_store_ms());
+        if let Some(index) = &index {
+            index.is_complete_to(last_ms);
+        }
         let shared = Arc::new(Shared {
             clock,
             disk,
             events,
             log: recovered.log,
             table: recovered.table,
+            index,
             dispatcher: Dispatcher::new(sinks, end, last_ms),
             sync: SyncOwner::new(recovered.durable),
             preparer: Preparer::default(),
@@ -204,6 +219,9 @@ impl Store {
         self.stop_threads();
         shared.sync.sync_once(shared)?;
         shared.dispatcher.run_to_end(&shared.log, shared.log.end(), &*shared.events)?;
+        if let Some(index) = &shared.index {
+            index.sync_now().map_err(|error| shared.poison(&error))?;
+        }
         shared.checkpointer.write(shared, true)?;
         shared.log.remove_spare()?;
         let (abort, root) = (shared.abort_path(), &shared.options.root);

@@ -166,20 +166,23 @@ impl Checkpointer {
         let queues_ms = shared.dispatcher.last_store_ms();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let log_ms = shared.sync.durable_store_ms();
-        let next = Checkpoint {
+        let mut next = Checkpoint {
             log_ms: log_ms.max(last.log_ms),
             queues_ms: queues_ms.max(last.queues_ms),
             index_ms: last.index_ms,
         };
-        if next == *last && !is_last {
+        let is_index_behind = || shared.index.as_ref().is_some_and(|index| index.is_dirty());
+        if next == *last && !is_last && !is_index_behind() {
             return Ok(());
         }
         shared.dispatcher.write_out()?;
-        shared
-            .dispatcher
-            .sync()
-            .and_then(|()| self.file.write(&next))
-            .map_err(|error| shared.poison(&error))?;
+        shared.dispatcher.sync().map_err(|error| shared.poison(&error))?;
+        if let Some(index) = &shared.index {
+            next.index_ms = next.index_ms.max(index.synced_ms());
+        }
+        if next != *last {
+            self.file.write(&next).map_err(|error| shared.poison(&error))?;
+        }
         *last = next;
         Ok(())
     }

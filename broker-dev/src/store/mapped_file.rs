@@ -9,6 +9,9 @@
 //! │  readers: &[u8]   │   the writer: &mut [u8]      │
 //! ```
 //!
+//! Files that change in place, at any place, are [`MappedWords`] instead: every access is to one
+//! aligned 32-bit word and atomic.
+//!
 //! What is assumed of the outside world: nobody cuts the file shorter while it is mapped (a page
 //! past the end would kill the process), and nobody else writes to it; the folder's lock is there
 //! for that. Whoever writes has [reserved](super::disk::Disk::reserve) the blocks before.
@@ -18,7 +21,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
@@ -172,6 +175,77 @@ impl MappedWriter {
     }
 }
 
+/// A mapped file as big-endian 32-bit words that anybody may read and change at any time.
+pub(crate) struct MappedWords {
+    map: MmapRaw,
+    file: DiskFile,
+}
+
+impl fmt::Debug for MappedWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MappedWords").field("path", &self.file.path()).finish_non_exhaustive()
+    }
+}
+
+impl MappedWords {
+    /// Maps the first `length` bytes of a file; what is left over after the last whole word is not
+    /// seen.
+    ///
+    /// # Errors
+    /// The file is shorter than `length`, or cannot be mapped.
+    pub(crate) fn map(file: DiskFile, length: usize) -> io::Result<Self> {
+        if file.file().metadata()?.len() < length as u64 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "shorter than its mapping"));
+        }
+        let map = MmapOptions::new().len(length).map_raw(file.file())?;
+        Ok(Self { map, file })
+    }
+
+    /// The file itself, for syncing and reserving.
+    pub(crate) fn disk_file(&self) -> &DiskFile {
+        &self.file
+    }
+
+    fn words(&self) -> &[AtomicU32] {
+        // SAFETY: the mapping lives as long as `self`, begins at a page and so is aligned, and is
+        // only ever accessed through these atomics.
+        unsafe {
+            std::slice::from_raw_parts(self.map.as_ptr().cast::<AtomicU32>(), self.map.len() / 4)
+        }
+    }
+
+    /// A word; 0 beyond the end.
+    pub(crate) fn get(&self, word: usize) -> u32 {
+        self.words().get(word).map_or(0, |found| u32::from_be(found.load(Ordering::Acquire)))
+    }
+
+    /// Sets a word, whose block must have been reserved; nothing happens beyond the end. Who sees
+    /// it sees what this thread set before, too.
+    pub(crate) fn set(&self, word: usize, value: u32) {
+        if let Some(found) = self.words().get(word) {
+            found.store(value.to_be(), Ordering::Release);
+        }
+    }
+
+    /// Two words that together are one number.
+    pub(crate) fn get_long(&self, word: usize) -> i64 {
+        (u64::from(self.get(word)) << 32 | u64::from(self.get(word + 1))).cast_signed()
+    }
+
+    /// Sets a number of two words, one after the other.
+    pub(crate) fn set_long(&self, word: usize, value: i64) {
+        let [high, low] = halves(value);
+        self.set(word, high);
+        self.set(word + 1, low);
+    }
+}
+
+/// The upper and the lower 32 bits.
+fn halves(value: i64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
+    [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
+}
+
 /// Published bytes of a mapped file, as the owner behind [`Bytes`].
 struct Slice {
     file: Arc<MappedFile>,
@@ -228,6 +302,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = RealDisk.open(&folder.path().join("f"), Open::New).unwrap();
         assert!(MappedFile::map(file, 0, 1).is_err());
+    }
+
+    #[test]
+    fn words_change_in_place_in_big_endian() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let file = RealDisk.open(&path, Open::New).unwrap();
+        RealDisk.set_length(&file, 22).unwrap();
+        let words = MappedWords::map(file, 22).unwrap();
+        words.set_long(1, -2);
+        words.set(3, 0x0102_0304);
+        words.set(5, 1);
+        assert_eq!((words.get_long(1), words.get(3), words.get(5)), (-2, 0x0102_0304, 0));
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!((bytes[11], &bytes[12..16], bytes[21]), (0xFE, &[1, 2, 3, 4][..], 0));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!                                                  │ publishes the new end
 //!            ┌─────────────────────────────────────┤
 //!            ▼                                     ▼
-//!        dispatch ──► consume_queue            flush (one thread) ──► Disk::sync_data
+//!        dispatch ──► consume_queue, index     flush (one thread) ──► Disk::sync_data
 //!            └─► StoreEvents::dispatched           └─► StoreEvents::durable
 //! ```
 //!
@@ -31,7 +31,9 @@ mod error;
 mod flush;
 mod get;
 mod housekeeping;
+mod index;
 mod layout;
+mod local_time;
 mod mapped_file;
 mod mapped_file_queue;
 mod options;
@@ -48,6 +50,7 @@ pub use dispatch::Arrived;
 pub use engine::Store;
 pub use error::StoreError;
 pub use get::{GetLimits, GetResult, GetStatus, MessageFilter, TransferLimits};
+pub use index::QueryResult;
 pub use options::{FlushMode, StoreOptions};
 pub use put::PutTurn;
 pub use query::Boundary;

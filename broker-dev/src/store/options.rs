@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::consume_queue::{BATCH_UNIT_BYTES, UNIT_BYTES};
 use super::error::StoreError;
+use super::index::Geometry;
 
 /// Bytes of the longest extension, and of what stays free behind it.
 const MAX_EXTENSION: u64 = i16::MAX as u64 + 4;
@@ -63,6 +64,15 @@ pub struct StoreOptions {
     pub checkpoint_interval: Duration,
     /// Longest body, bytes. Default 4 MiB.
     pub max_message_bytes: usize,
+    /// Whether messages can be looked up by key: index files are kept. Default true.
+    pub message_index: bool,
+    /// Hash slots of an index file. Default 5,000,000. The files of an existing store overrule it.
+    pub index_slots: u32,
+    /// Entries of an index file, one of which is never used. Default 20,000,000. The files of an
+    /// existing store overrule it. Blocks are taken as they are needed.
+    pub index_entries: u32,
+    /// Most messages that one [`Store::query`](super::Store::query) finds. Default 64.
+    pub max_query_messages: usize,
     /// Delays of the levels 1, 2, … that a message's `DELAY` names, ms. Default: Apache's 18 from
     /// one second to two hours.
     pub delay_levels_ms: Vec<i64>,
@@ -91,6 +101,10 @@ impl Default for StoreOptions {
             sync_flush_timeout: Duration::from_secs(5),
             checkpoint_interval: Duration::from_secs(1),
             max_message_bytes: 4 << 20,
+            message_index: true,
+            index_slots: Geometry::APACHE.slots,
+            index_entries: Geometry::APACHE.entries,
+            max_query_messages: 64,
             delay_levels_ms,
         }
     }
@@ -117,6 +131,16 @@ impl StoreOptions {
         self.root.join("consumequeue_ext")
     }
 
+    /// The index files' folder.
+    pub fn index_dir(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    /// How large index files are made.
+    pub(crate) fn index_geometry(&self) -> Geometry {
+        Geometry { slots: self.index_slots, entries: self.index_entries }
+    }
+
     /// Checks sizes before anything is opened.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let bad = |reason: String| Err(StoreError::BadOptions { reason });
@@ -138,6 +162,11 @@ impl StoreOptions {
         let ext = self.extension_file_bytes;
         if ext <= MAX_EXTENSION || i32::try_from(ext).is_err() {
             return bad(format!("extension files of {ext} bytes: take more than {MAX_EXTENSION}"));
+        }
+        let (index, bytes) = (self.index_geometry(), self.index_geometry().file_bytes());
+        if index.slots == 0 || index.entries < 2 || i32::try_from(bytes).is_err() {
+            let Geometry { slots, entries } = index;
+            return bad(format!("index files of {slots} slots and {entries} entries"));
         }
         Ok(())
     }

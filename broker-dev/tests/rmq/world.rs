@@ -29,6 +29,8 @@ pub(crate) fn options(root: &Path) -> StoreOptions {
         // What has to be written back in these tests, they write back themselves.
         flush_interval: Duration::from_secs(3600),
         checkpoint_interval: Duration::from_secs(3600),
+        index_slots: 64,
+        index_entries: 512,
         ..StoreOptions::default()
     }
 }

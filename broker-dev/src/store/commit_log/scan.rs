@@ -99,11 +99,36 @@ fn candidates(window: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Whether a whole sector of the range (widened to sectors) holds only zeros: a write that never
-/// reached the disk leaves such a one behind.
+/// Whether a sector of the range holds only zeros: a write that never reached the disk leaves such
+/// a one behind. The range begins where a record should; what stands before it in its first sector
+/// may have been written earlier, so there only the zeros from the record's length on count. The
+/// end is widened to a whole sector.
 pub(crate) fn has_unwritten_sector(bytes: &[u8], range: Range<usize>) -> bool {
-    let begin = range.start - range.start % SECTOR;
+    let first_end = range.start.next_multiple_of(SECTOR);
     let end = range.end.next_multiple_of(SECTOR).min(bytes.len());
-    let sectors = bytes.get(begin..end).unwrap_or_default().chunks_exact(SECTOR);
-    sectors.into_iter().any(|sector| sector.iter().all(|byte| *byte == 0))
+    let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == 0);
+    let head = bytes.get(range.start..first_end.min(end)).unwrap_or_default();
+    let sectors = bytes.get(first_end..end).unwrap_or_default().chunks_exact(SECTOR);
+    head.len() >= MAGIC_AT && is_zero(head) || sectors.into_iter().any(is_zero)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sector_whose_first_part_is_older_can_be_unwritten_too() {
+        let mut bytes = vec![1; 4 * SECTOR];
+        let bad = SECTOR + 100;
+        assert!(!has_unwritten_sector(&bytes, bad..bad + 50));
+        bytes[bad..2 * SECTOR].fill(0);
+        assert!(has_unwritten_sector(&bytes, bad..bad + 50));
+        assert!(has_unwritten_sector(&bytes, bad..3 * SECTOR));
+        // The length of a short record begins with zeros.
+        assert!(!has_unwritten_sector(&bytes, 2 * SECTOR - 3..3 * SECTOR));
+        bytes[2 * SECTOR - 1] = 1;
+        assert!(!has_unwritten_sector(&bytes, bad..bad + 50));
+        bytes[2 * SECTOR..3 * SECTOR].fill(0);
+        assert!(has_unwritten_sector(&bytes, bad..2 * SECTOR + 1));
+    }
 }
