@@ -363,7 +363,7 @@ async fn after_a_power_cut_nothing_is_lost_or_phantom() {
                 world.store.flush().unwrap();
                 let shared = world.store.shared();
                 shared.index.as_ref().unwrap().sync_now().unwrap();
-                shared.checkpointer.write(shared).unwrap();
+                shared.checkpointer.write(shared, true).unwrap();
             }
         }
         let frozen = disk.freeze().unwrap();
