@@ -18,8 +18,10 @@ use oxmq::protocol::header::{
     ConsumerGroupRequestHeader, ConsumerSendMsgBackRequestHeader, OffsetResponseHeader,
     PullMessageRequestHeader, PullMessageResponseHeader, UpdateConsumerOffsetRequestHeader,
 };
+use oxmq::protocol::message::batch::{self, BatchItem};
 use oxmq::protocol::message::compression::CompressionType;
 use oxmq::protocol::message::record::{Record, body_crc};
+use oxmq::protocol::message::sys_flag;
 use oxmq::{
     Ack, Client, ConsumeFrom, ConsumerStream, Delivery, ErrorKind, MessageQueue,
     PushConsumerBuilder, Taken, Verdict,
@@ -299,6 +301,57 @@ async fn compressed_bodies_arrive_as_they_were_sent() {
     }
     let stream = setting.consumer().stream().await.unwrap();
     assert_eq!(bodies(&setting.deliveries(&stream, 3).await), ["plain"; 3]);
+}
+
+/// An inner batch: one record that takes as many places as it has messages.
+fn batch_of(items: &[(&str, &str)]) -> Vec<Stored> {
+    let encoded: Vec<_> = items
+        .iter()
+        .map(|(body, tag)| BatchItem {
+            flag: 7,
+            body: body.as_bytes().to_vec().into(),
+            properties: format!("TAGS\u{1}{tag}\u{2}"),
+        })
+        .collect();
+    let first = Stored {
+        body: batch::encode(&encoded).unwrap().to_vec(),
+        properties: format!("INNER_NUM\u{1}{}\u{2}INNER_BASE\u{1}0\u{2}", items.len()),
+        sys_flag: sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP,
+        ..Stored::default()
+    };
+    let places = std::iter::repeat_n(message("inside the batch"), items.len() - 1);
+    std::iter::once(first).chain(places).collect()
+}
+
+#[tokio::test]
+async fn the_messages_of_an_inner_batch_arrive_one_by_one() {
+    let setting = Setting::new(1).await;
+    setting.put(0, batch_of(&[("a", "x"), ("b", "y"), ("c", "x")]));
+    setting.put(0, [tagged("d", "x")]);
+    let stream = setting.consumer().stream().await.unwrap();
+    let deliveries = setting.deliveries(&stream, 4).await;
+    assert_eq!(bodies(&deliveries), ["a", "b", "c", "d"]);
+    let places: Vec<_> = deliveries.iter().map(|d| (d.queue_offset, d.flag)).collect();
+    assert_eq!(places, [(0, 7), (1, 7), (2, 7), (3, 0)]);
+    assert_eq!(deliveries[1].tag(), Some("y"));
+    for delivery in &deliveries[..2] {
+        delivery.ack().await.unwrap();
+    }
+    stream.commit().await.unwrap();
+    assert_eq!(setting.committed(0), Some(2), "the third is still in flight");
+}
+
+#[tokio::test]
+async fn an_inner_batch_that_cannot_be_read_goes_to_the_dead_letters() {
+    let setting = Setting::new(1).await;
+    let mut broken = batch_of(&[("a", "x")]);
+    broken[0].body.truncate(9);
+    setting.put(0, broken);
+    setting.put(0, [message("after")]);
+    let stream = setting.consumer().stream().await.unwrap();
+    assert_eq!(bodies(&setting.deliveries(&stream, 1).await), ["after"]);
+    settle().await;
+    assert_eq!(setting.state().handed_back.len(), 1);
 }
 
 #[tokio::test]

@@ -10,11 +10,14 @@ use super::core::Core;
 use super::{Delivery, commit, delay_level, send_back};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
+use crate::protocol::DecodeError;
 use crate::protocol::body::SubscriptionData;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::command::RemotingCommand;
 use crate::protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader, pull_sys_flag};
 use crate::protocol::message::compression::CompressionType;
+use crate::protocol::message::inner_batch;
+use crate::protocol::message::properties::name;
 use crate::protocol::message::record::{self, Record};
 
 const OPERATION: &str = "pull";
@@ -151,7 +154,7 @@ fn take_in(
     header: &PullMessageResponseHeader,
 ) {
     let subscription = core.subscription(&assigned.queue.topic);
-    let mut came = Vec::new();
+    let mut came: Vec<Came> = Vec::new();
     for record in record::iter(body) {
         let record = match record {
             Ok(record) => record,
@@ -160,9 +163,14 @@ fn take_in(
                 break;
             }
         };
-        let tag = record.property(crate::protocol::message::properties::name::TAGS);
-        let is_wanted = subscription.is_none_or(|subscription| subscription.wants(tag));
-        let delivery = is_wanted.then(|| deliver(assigned, body, &record)).flatten();
+        let is_wanted = |record: &Record<'_>| {
+            subscription.as_ref().is_none_or(|wanted| wanted.wants(record.property(name::TAGS)))
+        };
+        if inner_batch::is_wrapped(record.sys_flag) {
+            unwrap(assigned, body, &record, is_wanted, &mut came);
+            continue;
+        }
+        let delivery = is_wanted(&record).then(|| deliver(assigned, body, &record)).flatten();
         came.push((record.queue_offset, record.physical_offset, delivery));
     }
     let mut ready = Vec::with_capacity(came.len());
@@ -185,15 +193,50 @@ fn take_in(
     }
 }
 
+/// A message that came: its place in its queue and in the log; `None` if it is passed over.
+type Came = (i64, i64, Option<Delivery>);
+
+/// Takes an inner batch apart: each of its messages is a delivery of its own. Those before the
+/// place that was asked for are passed over by the queue's table.
+fn unwrap(
+    assigned: &Arc<Assigned>,
+    bytes: &Bytes,
+    record: &Record<'_>,
+    is_wanted: impl Fn(&Record<'_>) -> bool,
+    came: &mut Vec<Came>,
+) {
+    let items = match body_of(bytes, record).and_then(inner_batch::items) {
+        Ok(items) => items,
+        Err(error) => {
+            let (queue, offset) = (&assigned.queue, record.queue_offset);
+            tracing::error!(%queue, offset, %error, "unreadable batch: to the dead-letter topic");
+            bury(assigned, record);
+            came.push((record.queue_offset, record.physical_offset, None));
+            return;
+        }
+    };
+    for (nth, item) in items.iter().enumerate() {
+        let single = inner_batch::single(record, nth, item);
+        let delivery = is_wanted(&single).then(|| {
+            let properties = Bytes::copy_from_slice(item.properties.as_bytes());
+            Delivery::new(assigned.clone(), &single, item.body.clone(), properties)
+        });
+        came.push((single.queue_offset, single.physical_offset, delivery));
+    }
+}
+
+/// A record's body, without a copy unless it is compressed.
+fn body_of(bytes: &Bytes, record: &Record<'_>) -> Result<Bytes, DecodeError> {
+    match CompressionType::from_sys_flag(record.sys_flag)? {
+        None => Ok(bytes.slice_ref(record.body)),
+        Some(kind) => kind.decompress(record.body, MAX_BODY_BYTES),
+    }
+}
+
 /// One record as a delivery, without copying its body unless it is compressed. A body that does
 /// not decompress goes to the dead-letter topic.
 fn deliver(assigned: &Arc<Assigned>, bytes: &Bytes, record: &Record<'_>) -> Option<Delivery> {
-    let body = match CompressionType::from_sys_flag(record.sys_flag) {
-        Ok(None) => Ok(bytes.slice_ref(record.body)),
-        Ok(Some(kind)) => kind.decompress(record.body, MAX_BODY_BYTES),
-        Err(error) => Err(error),
-    };
-    match body {
+    match body_of(bytes, record) {
         Ok(body) => {
             let properties = bytes.slice_ref(record.properties.as_bytes());
             Some(Delivery::new(assigned.clone(), record, body, properties))

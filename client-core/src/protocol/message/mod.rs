@@ -3,8 +3,10 @@
 pub mod batch;
 pub mod compression;
 pub mod id;
+pub mod inner_batch;
 pub mod properties;
 pub mod record;
+pub mod record_crc;
 pub mod sys_flag;
 pub mod tags;
 

@@ -24,7 +24,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{properties, sys_flag};
+use super::{properties, record_crc, sys_flag};
 use crate::protocol::{DecodeError, length};
 
 /// Magic of a record whose topic length is one byte.
@@ -130,6 +130,31 @@ pub struct Record<'a> {
     pub properties: &'a str,
 }
 
+/// What a store adds to a record's properties while it appends it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Addition<'a> {
+    /// Encoded properties that are known only then; each ends in `0x02`.
+    pub properties: &'a str,
+    /// Whether a CRC of the whole record comes last, see [`record_crc`](super::record_crc).
+    pub crc: bool,
+}
+
+impl Addition<'_> {
+    /// Bytes added behind the given properties, their missing end included.
+    fn length(&self, before: &str) -> usize {
+        self.separator(before).len()
+            + self.properties.len()
+            + if self.crc { record_crc::LENGTH } else { 0 }
+    }
+
+    /// The end that the given properties lack.
+    fn separator(&self, before: &str) -> &'static [u8] {
+        let is_empty = self.properties.is_empty() && !self.crc;
+        let is_ended = before.is_empty() || before.ends_with(char::from(properties::VALUE_END));
+        if is_empty || is_ended { &[] } else { &[properties::VALUE_END] }
+    }
+}
+
 /// CRC-32 (IEEE) with the top bit cleared, as RocketMQ keeps it.
 pub fn body_crc(body: &[u8]) -> u32 {
     crc32fast::hash(body) & 0x7FFF_FFFF
@@ -142,6 +167,11 @@ const fn host_length(is_v6: bool) -> usize {
 impl<'a> Record<'a> {
     /// Bytes of the encoded record.
     pub fn encoded_length(&self) -> usize {
+        self.encoded_length_with(&Addition::default())
+    }
+
+    /// Bytes of the encoded record with more properties.
+    pub fn encoded_length_with(&self, added: &Addition<'_>) -> usize {
         MIN_LENGTH - 1
             + RecordVersion::for_topic(self.topic).topic_length_bytes()
             + if self.born_host.is_ipv6() { 12 } else { 0 }
@@ -149,6 +179,7 @@ impl<'a> Record<'a> {
             + self.body.len()
             + self.topic.len()
             + self.properties.len()
+            + added.length(self.properties)
     }
 
     /// Writes the record into the first [`encoded_length`](Self::encoded_length) bytes of `out`
@@ -158,11 +189,21 @@ impl<'a> Record<'a> {
     /// [`DecodeError::TooLarge`] if the topic, the properties or the whole do not fit their length
     /// fields; [`DecodeError::BadLength`] if `out` is too short. `out` is then unchanged.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, DecodeError> {
-        let length = self.encoded_length();
+        self.encode_with(&Addition::default(), out)
+    }
+
+    /// Does the same with more properties: writes
+    /// [`encoded_length_with`](Self::encoded_length_with) bytes.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_with(&self, added: &Addition<'_>, out: &mut [u8]) -> Result<usize, DecodeError> {
+        let length = self.encoded_length_with(added);
         let total = checked("a record", length, i32::MAX as usize)?;
         let body_length = checked("a body", self.body.len(), i32::MAX as usize)?;
         checked("a topic", self.topic.len(), properties::MAX_LENGTH)?;
-        checked("a property string", self.properties.len(), properties::MAX_LENGTH)?;
+        let properties_length = self.properties.len() + added.length(self.properties);
+        checked("a property string", properties_length, properties::MAX_LENGTH)?;
         let available = out.len() as u64;
         let out = out.get_mut(..length).ok_or(DecodeError::BadLength {
             what: "room for a record",
@@ -170,7 +211,7 @@ impl<'a> Record<'a> {
             available,
         })?;
         let version = RecordVersion::for_topic(self.topic);
-        let mut writer = Writer(out);
+        let mut writer = Writer(&mut *out);
         writer.put(&total.to_be_bytes());
         writer.put(&version.magic().to_be_bytes());
         writer.put(&self.body_crc.to_be_bytes());
@@ -193,9 +234,19 @@ impl<'a> Record<'a> {
             RecordVersion::V2 => &topic_length,
         });
         writer.put(self.topic.as_bytes());
-        writer.put(&length::as_u16(self.properties.len()).to_be_bytes());
+        writer.put(&length::as_u16(properties_length).to_be_bytes());
         writer.put(self.properties.as_bytes());
-        debug_assert!(writer.0.is_empty(), "the length and the fields disagree");
+        writer.put(added.separator(self.properties));
+        writer.put(added.properties.as_bytes());
+        if added.crc {
+            debug_assert!(
+                writer.0.len() == record_crc::LENGTH,
+                "the length and the fields disagree"
+            );
+            record_crc::seal(out);
+        } else {
+            debug_assert!(writer.0.is_empty(), "the length and the fields disagree");
+        }
         Ok(length)
     }
 
@@ -452,6 +503,32 @@ mod tests {
         let length = sample().encode(&mut out).unwrap();
         assert_eq!(out[..length], hex(SAMPLE));
         assert_eq!(sample().body_crc, 1_486_039_724);
+    }
+
+    #[test]
+    fn what_a_store_adds_comes_behind_the_properties() {
+        for (before, all) in [
+            ("", "INNER_BASE\u{1}5\u{2}"),
+            ("k\u{1}v", "k\u{1}v\u{2}INNER_BASE\u{1}5\u{2}"),
+            ("k\u{1}v\u{2}", "k\u{1}v\u{2}INNER_BASE\u{1}5\u{2}"),
+        ] {
+            let record = Record { properties: before, ..sample() };
+            let mut out = vec![0; 300];
+            let added = Addition { properties: "INNER_BASE\u{1}5\u{2}", crc: false };
+            let length = record.encode_with(&added, &mut out).unwrap();
+            let (decoded, _) = Record::decode(&out[..length]).unwrap().unwrap();
+            assert_eq!(decoded, Record { properties: all, ..sample() });
+            let added = Addition { crc: true, ..added };
+            let length = record.encode_with(&added, &mut out).unwrap();
+            assert_eq!(length, record.encoded_length_with(&added));
+            let (decoded, _) = Record::decode(&out[..length]).unwrap().unwrap();
+            assert!(decoded.properties.starts_with(all) && decoded.properties.ends_with('\u{2}'));
+            assert_eq!(record_crc::verify(&out[..length], decoded.properties), Ok(true));
+        }
+        let mut out = vec![0; 300];
+        let unended = Record { properties: "k\u{1}v", ..sample() };
+        let length = unended.encode(&mut out).unwrap();
+        assert_eq!(Record::decode(&out[..length]).unwrap().unwrap().0, unended);
     }
 
     #[test]
