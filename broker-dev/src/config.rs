@@ -139,6 +139,14 @@ settings! {
     sync_flush_timeout: Millis = Millis(5_000), "syncFlushTimeout";
     /// How often the commit log goes to the disk under ASYNC_FLUSH, in milliseconds.
     flush_interval: Millis = Millis(500), "flushIntervalCommitLog";
+    /// Under ASYNC_FLUSH a log that grew by fewer pages of 4 KiB waits for more of them.
+    flush_least_pages: u32 = 4, "flushCommitLogLeastPages";
+    /// How long such a log waits at most, in milliseconds.
+    flush_thorough_interval: Millis = Millis(10_000), "flushCommitLogThoroughInterval";
+    /// Whether each record ends in a CRC of all of it.
+    append_record_crc: bool = false, "enabledAppendPropCRC";
+    /// Whether that CRC is checked when the broker starts, where a record has one.
+    verify_record_crc: bool = false, "forceVerifyPropCRC";
     /// Size of a commit-log file, bytes. A store that exists keeps the size it has.
     commit_log_file_bytes: u64 = 128 * 1024 * 1024, "mappedFileSizeCommitLog";
     /// Size of a consume-queue file, bytes. A store that exists keeps the size it has.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_dev::store::disk::{Call, FaultyDisk, RealDisk};
-use broker_dev::{Broker, FlushMode, Options};
+use broker_dev::{Broker, FlushMode, Options, Time};
+use oxmq::clock::VirtualClock;
 use oxmq::protocol::body::{Body, ClusterInfo, TopicRouteData};
 use oxmq::protocol::code::{RequestCode, ResponseCode};
-use oxmq::protocol::header::UpdateConsumerOffsetRequestHeader;
+use oxmq::protocol::header::{SendMessageResponseHeader, UpdateConsumerOffsetRequestHeader};
 use support::{Wire, broker, remark, request, send, with_header};
 
 #[tokio::test]
@@ -239,5 +240,85 @@ async fn the_first_failed_sync_fails_every_waiting_send_and_all_later_ones() {
     assert!(remark(&later).contains("sync failed"), "{}", remark(&later));
     assert!(!wire.pull("t", 0, 0).await.is_empty(), "reads go on");
     drop(wire);
+    broker.kill().await;
+}
+
+/// Waits until the disk has so many calls waiting.
+async fn until_held(disk: &Arc<FaultyDisk>) {
+    let disk = Arc::clone(disk);
+    tokio::task::spawn_blocking(move || disk.until_held(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_send_that_does_not_wait_for_the_disk_is_answered_before_it() {
+    let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk)));
+    let options = Options::for_tests().flush(FlushMode::Sync).disk(disk.clone());
+    let broker = Broker::start(options).await.unwrap();
+    let mut wire = Wire::connect(broker.broker_address()).await;
+    wire.store("t", 0, "topic made").await;
+    disk.hold(Call::SyncData);
+    let waits = wire.send(send("t", 0, "waits", "WAIT\u{1}true\u{2}")).await;
+    until_held(&disk).await;
+    for properties in ["WAIT\u{1}false\u{2}", "a\u{1}b\u{2}WAIT\u{1}FALSE\u{2}"] {
+        wire.ok(send("t", 0, "does not wait", properties)).await;
+    }
+    disk.release(Call::SyncData);
+    let answer = wire.response(waits).await;
+    assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+    broker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_send_that_waits_too_long_for_the_disk_is_told_so_and_is_stored() {
+    let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk)));
+    let time = Time::Virtual(Arc::new(VirtualClock::new(1_700_000_000_000)));
+    let options = Options::for_tests().flush(FlushMode::Sync).disk(disk.clone()).time(time);
+    let broker = Broker::start(options).await.unwrap();
+    let mut wire = Wire::connect(broker.broker_address()).await;
+    let mut other = Wire::connect(broker.broker_address()).await;
+    wire.store("t", 0, "topic made").await;
+    disk.hold(Call::SyncData);
+    let early = wire.send(send("t", 0, "early", "")).await;
+    until_held(&disk).await;
+    // An answer that does not wait says that the broker has read what came before it.
+    wire.ok(send("t", 0, "marker", "WAIT\u{1}false\u{2}")).await;
+    broker.advance(Duration::from_secs(3)).await;
+    let late = other.send(send("t", 1, "late", "")).await;
+    other.ok(send("t", 1, "marker", "WAIT\u{1}false\u{2}")).await;
+    broker.advance(Duration::from_secs(2)).await;
+    let answer = wire.response(early).await;
+    assert_eq!(answer.response_code(), ResponseCode::FLUSH_DISK_TIMEOUT);
+    let stored: SendMessageResponseHeader = answer.header().unwrap();
+    assert_eq!((stored.queue_id, stored.queue_offset), (0, 1), "told where it is, as a success is");
+    disk.release(Call::SyncData);
+    let answer = other.response(late).await;
+    assert_eq!(answer.response_code(), ResponseCode::SUCCESS, "its five seconds were not over");
+    broker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_connection_that_waits_hears_of_a_failed_sync() {
+    let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk)));
+    let options = Options::for_tests().flush(FlushMode::Sync).disk(disk.clone());
+    let broker = Broker::start(options).await.unwrap();
+    let mut wires = Vec::new();
+    for _ in 0..4 {
+        wires.push(Wire::connect(broker.broker_address()).await);
+    }
+    wires[0].store("t", 0, "topic made").await;
+    disk.hold(Call::SyncData);
+    let mut waiting = Vec::new();
+    for wire in &mut wires {
+        waiting.push(wire.send(send("t", 0, "lost", "")).await);
+        wire.ok(send("t", 0, "marker", "WAIT\u{1}false\u{2}")).await;
+    }
+    until_held(&disk).await;
+    disk.fail_from(Call::SyncData, 0, ErrorKind::Other);
+    disk.release(Call::SyncData);
+    for (wire, opaque) in wires.iter_mut().zip(waiting) {
+        let answer = wire.response(opaque).await;
+        assert_eq!(answer.response_code(), ResponseCode::SERVICE_NOT_AVAILABLE, "{answer:?}");
+    }
+    drop(wires);
     broker.kill().await;
 }

@@ -4,11 +4,13 @@ mod support;
 
 use std::time::Duration;
 
+use broker_dev::{Broker, Options};
 use oxmq::protocol::body::{Body, KVTable};
 use oxmq::protocol::code::{RequestCode, ResponseCode};
 use oxmq::protocol::command::HeaderEncoding;
 use oxmq::protocol::header::{SendMessageResponseHeader, pull_sys_flag};
 use oxmq::protocol::message::batch::{self, BatchItem};
+use oxmq::protocol::message::{Record, inner_batch};
 use support::{
     Wire, broker, broker_in_virtual_time, heartbeat, next_offset, pull, pull_with, pulled, remark,
     request, send, send_back,
@@ -123,6 +125,39 @@ async fn a_batch_is_stored_as_its_messages() {
     let bodies: Vec<_> = messages.iter().map(|message| &*message.body).collect();
     assert_eq!(bodies, [b"item 0", b"item 1", b"item 2"]);
     assert_eq!(messages[2].property("UNIQ_KEY"), Some("K2"));
+    broker.stop().await.unwrap();
+}
+
+const BATCH_TOPIC: &str = r#"{"topicConfigTable":{"b":{"topicName":"b","readQueueNums":1,
+    "writeQueueNums":1,"perm":6,"attributes":{"queue.type":"BatchCQ"}}}}"#;
+
+#[tokio::test]
+async fn a_batch_to_a_topic_for_batches_is_stored_as_one_record() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("config")).unwrap();
+    std::fs::write(folder.path().join("config/topics.json"), BATCH_TOPIC).unwrap();
+    let broker = Broker::start(Options::for_tests().store(folder.path())).await.unwrap();
+    let mut wire = Wire::connect(broker.broker_address()).await;
+    let item = |n: i32| BatchItem { flag: n, body: "x".into(), properties: String::new() };
+    let body = batch::encode(&[item(0), item(1), item(2)]).unwrap();
+    for offset in [0, 3] {
+        let text = "UNIQ_KEY\u{1}K\u{2}INNER_NUM\u{1}9\u{2}__CRC32#\u{1}1\u{2}";
+        let mut request = send("b", 0, "", text).with_body(body.clone());
+        request.code = RequestCode::SEND_BATCH_MESSAGE.0;
+        request.ext_fields.push("m", "true");
+        let header: SendMessageResponseHeader = wire.ok(request).await.header().unwrap();
+        assert_eq!((header.queue_offset, header.batch_uniq_id.as_deref()), (offset, Some("K")));
+        let place = u64::from_str_radix(&header.msg_id[16..], 16).unwrap().to_string();
+        let view = support::request(RequestCode::VIEW_MESSAGE_BY_ID, &[("offset", &place)]);
+        let bytes = wire.ok(view).await.body;
+        let (record, _) = Record::decode(&bytes).unwrap().unwrap();
+        assert!(inner_batch::is_wrapped(record.sys_flag));
+        assert_eq!((record.property("INNER_NUM"), record.body), (Some("3"), &body[..]));
+        assert_eq!(record.property("INNER_BASE"), Some(&*offset.to_string()));
+        assert_eq!(record.property("__CRC32#"), None);
+    }
+    let refused = wire.call(send("b", 0, "x", "INNER_NUM\u{1}2\u{2}")).await;
+    assert_eq!(refused.response_code(), ResponseCode::MESSAGE_ILLEGAL);
     broker.stop().await.unwrap();
 }
 

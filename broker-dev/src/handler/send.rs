@@ -3,6 +3,8 @@
 //! All sends that arrived in one read are stored in one turn of the log's lock, in their order, and
 //! answered in one write.
 
+use std::ops::Range;
+
 use oxmq::protocol::code::ResponseCode;
 use oxmq::protocol::command::RemotingCommand;
 
@@ -58,7 +60,13 @@ impl SendTurn {
         };
         let admitted: Vec<_> = requests.iter().map(|request| check.admit(request)).collect();
         let messages = check.messages;
-        let stored = put(core, caller, &messages, &self.texts, &mut self.puts);
+        let batches: Vec<_> = admitted
+            .iter()
+            .filter_map(|admitted| admitted.as_ref().ok())
+            .filter(|admitted| admitted.messages.len() > 1)
+            .map(|admitted| admitted.messages.clone())
+            .collect();
+        let stored = put(core, caller, &messages, &batches, &self.texts, &mut self.puts);
         let turn = Turn { core, texts: &self.texts, puts: &self.puts, end_offset: stored };
         for (request, admitted) in requests.iter().zip(admitted) {
             let outcome = admitted.and_then(|admitted| turn.outcome(request, &admitted));
@@ -78,6 +86,7 @@ fn put(
     core: &Core,
     caller: &Caller,
     messages: &[Accepted<'_>],
+    batches: &[Range<usize>],
     texts: &str,
     puts: &mut Vec<Put>,
 ) -> Result<i64, StoreError> {
@@ -100,7 +109,7 @@ fn put(
             properties: texts.get(message.properties.clone()).unwrap_or_default(),
         })
         .collect();
-    let turn = core.store.put(&messages, puts)?;
+    let turn = core.store.put_runs(&messages, batches, puts)?;
     let bytes = puts.iter().map(|put| u64::from(put.length)).sum();
     core.statistics.stored(puts.len(), bytes);
     Ok(turn.end_offset)
@@ -134,6 +143,7 @@ impl Turn<'_> {
             first_physical: first.physical_offset,
             more_physical: puts.map(|put| put.physical_offset).collect(),
             unique_key: self.texts.get(admitted.unique_key.clone()).unwrap_or_default(),
+            is_inner_batch: admitted.is_inner_batch,
         };
         let waits = admitted.waits_for_disk && self.core.config.flush == FlushMode::Sync;
         Ok((stored, waits))

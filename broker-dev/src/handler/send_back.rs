@@ -11,7 +11,7 @@ use oxmq::protocol::command::RemotingCommand;
 use oxmq::protocol::header::ConsumerSendMsgBackRequestHeader;
 use oxmq::protocol::message::id::offset_message_id;
 use oxmq::protocol::message::properties::name;
-use oxmq::protocol::message::{Properties, Record};
+use oxmq::protocol::message::{Properties, Record, sys_flag};
 use oxmq::protocol::names;
 
 use super::Caller;
@@ -63,6 +63,10 @@ fn store_again(core: &Core, request: &RemotingCommand) -> Result<Option<i64>, Re
     }
     let bytes = core.store.record_at(header.offset).ok_or_else(|| not_there(header.offset))?;
     let (record, _) = Record::decode(&bytes)?.ok_or_else(|| not_there(header.offset))?;
+    if record.sys_flag & sys_flag::INNER_BATCH != 0 {
+        let remark = "a message of an inner batch cannot be handed back alone";
+        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
+    }
     let theirs = header.max_reconsume_times.filter(|_| request.version >= HONOURS_MAX_RETRIES);
     let limit = theirs.unwrap_or(group.retry_max_times);
     let is_over = record.reconsume_times >= limit || header.delay_level < 0;

@@ -48,6 +48,8 @@ pub(super) struct Admitted {
     pub(super) unique_key: Range<usize>,
     /// Whether the answer waits for the disk.
     pub(super) waits_for_disk: bool,
+    /// Whether its messages became one record.
+    pub(super) is_inner_batch: bool,
 }
 
 /// The topic that this connection sent to last.
@@ -73,6 +75,10 @@ struct Noted<'a> {
     /// Properties that only the broker may set are there.
     is_foreign: bool,
     refused: Option<&'static str>,
+    /// Messages of the inner batch that it is to become.
+    inner_num: Option<i16>,
+    /// It says that it is an inner batch.
+    is_counted: bool,
 }
 
 impl<'a> Check<'_, 'a> {
@@ -97,7 +103,10 @@ impl<'a> Check<'_, 'a> {
         let topic = self.topic(&header)?;
         let queue_id = self.queue(&header, &topic)?;
         if is_batch || header.batch {
-            return self.admit_batch(request, &header, queue_id);
+            return self.admit_batch(request, &header, &topic, queue_id);
+        }
+        if header.sys_flag & sys_flag::INNER_BATCH != 0 && !is_for_batches(&topic) {
+            return Err(illegal("only topics of the queue type BatchCQ take inner batches"));
         }
         let to_dead_letters = self.is_dead_letter(&header, request.version)?;
         let mut target = Target {
@@ -119,19 +128,25 @@ impl<'a> Check<'_, 'a> {
         let may_delay = to_dead_letters.is_none();
         let start = self.messages.len();
         let unique_key = self.accept(&header, part, target, may_delay)?;
-        Ok(Admitted { messages: start..start + 1, queue_id, unique_key, waits_for_disk })
+        let messages = start..start + 1;
+        Ok(Admitted { messages, queue_id, unique_key, waits_for_disk, is_inner_batch: false })
     }
 
     fn admit_batch(
         &mut self,
         request: &'a RemotingCommand,
         header: &SendMessageRequestHeader<'a>,
+        topic: &TopicConfig,
         queue_id: i32,
     ) -> Result<Admitted, Refusal> {
         if header.topic.starts_with(names::RETRY_PREFIX) {
             return Err(illegal("a batch cannot be sent to a retry topic"));
         }
         let items = batch::decode(request.body.clone())?;
+        let noted = note(header.properties);
+        if is_for_batches(topic) && noted.unique_key.is_some() {
+            return self.admit_inner_batch(request, header, noted, items.len(), queue_id);
+        }
         let start = self.messages.len();
         let mut first_key = None;
         for item in &items {
@@ -147,8 +162,55 @@ impl<'a> Check<'_, 'a> {
             first_key.get_or_insert(key);
         }
         let unique_key = first_key.ok_or_else(|| illegal("the batch is empty"))?;
-        let waits_for_disk = !note(header.properties).does_not_wait;
-        Ok(Admitted { messages: start..self.messages.len(), queue_id, unique_key, waits_for_disk })
+        let messages = start..self.messages.len();
+        self.check_run(messages.clone())?;
+        let waits_for_disk = !noted.does_not_wait;
+        Ok(Admitted { messages, queue_id, unique_key, waits_for_disk, is_inner_batch: false })
+    }
+
+    /// The records of a batch stand in one file of the log.
+    fn check_run(&self, run: Range<usize>) -> Result<(), Refusal> {
+        /// Bytes of a record besides body, topic and properties at most.
+        const OVERHEAD: usize = 160;
+        let messages = self.messages.get(run).unwrap_or_default().iter();
+        let bytes: usize = messages
+            .map(|one| OVERHEAD + one.body.len() + one.topic.len() + one.properties.len())
+            .sum();
+        let limit = self.core.store.options().commit_log_file_bytes;
+        if bytes as u64 <= limit {
+            return Ok(());
+        }
+        Err(illegal(format!("the batch takes {bytes} bytes of the log; the limit is {limit}")))
+    }
+
+    /// A batch that becomes one record, which takes as many places as it has messages. Consumers
+    /// take it apart.
+    fn admit_inner_batch(
+        &mut self,
+        request: &'a RemotingCommand,
+        header: &SendMessageRequestHeader<'a>,
+        noted: Noted<'a>,
+        count: usize,
+        queue_id: i32,
+    ) -> Result<Admitted, Refusal> {
+        let count = i16::try_from(count).ok().filter(|count| *count > 0);
+        let count = count.ok_or_else(|| illegal("the batch has no messages, or too many"))?;
+        let waits_for_disk = !noted.does_not_wait;
+        let counted = Part {
+            flag: header.flag,
+            body: request.body.clone(),
+            properties: header.properties,
+            noted: Noted { inner_num: Some(count), ..noted },
+        };
+        let target = Target {
+            topic: Cow::Borrowed(header.topic),
+            queue_id,
+            reconsume_times: header.reconsume_times,
+        };
+        let start = self.messages.len();
+        let unique_key = self.accept(header, counted, target, false)?;
+        let messages = start..start + 1;
+        Ok(Admitted { messages, queue_id, unique_key, waits_for_disk, is_inner_batch: true })
     }
 
     /// The topic, which is made if it is unknown and that is allowed.
@@ -236,15 +298,28 @@ impl<'a> Check<'_, 'a> {
         if part.body.is_empty() {
             return Err(illegal("the message has no body"));
         }
+        let is_wrapped =
+            part.noted.inner_num.is_some() || header.sys_flag & sys_flag::INNER_BATCH != 0;
+        if part.noted.is_counted && !is_wrapped {
+            return Err(illegal("INNER_NUM is for inner batches"));
+        }
         let is_delayed = may_delay && part.noted.delay_level > 0;
         let start = self.texts.len();
         copy_properties(self.texts, &part, is_delayed);
         let unique_key = self.add_own(part.noted.unique_key);
+        let mut wrapped = 0;
+        if let Some(count) = part.noted.inner_num {
+            wrapped = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+            for piece in ["INNER_NUM\u{1}", itoa::Buffer::new().format(count), "\u{2}"] {
+                self.texts.push_str(piece);
+            }
+        }
         let mut message = Accepted {
             topic: target.topic,
             queue_id: target.queue_id,
             flag: part.flag,
-            sys_flag: header.sys_flag & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6),
+            sys_flag: header.sys_flag & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6)
+                | wrapped,
             born_timestamp: header.born_timestamp,
             reconsume_times: target.reconsume_times,
             body: part.body,
@@ -345,6 +420,11 @@ fn check_sizes(body: usize, limit: usize, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether the topic's queues take inner batches.
+fn is_for_batches(topic: &TopicConfig) -> bool {
+    topic.attributes.get("queue.type").is_some_and(|kind| kind == "BatchCQ")
+}
+
 fn illegal(remark: impl Into<Box<str>>) -> Refusal {
     Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
 }
@@ -360,7 +440,10 @@ fn note(text: &str) -> Noted<'_> {
             }
             "WAIT" => noted.does_not_wait = value.eq_ignore_ascii_case("false"),
             "DELAY" => noted.delay_level = value.parse().unwrap_or_default(),
-            "CLUSTER" | "MSG_REGION" | "TRACE_ON" | "POP_CK" => noted.is_foreign = true,
+            "CLUSTER" | "MSG_REGION" | "TRACE_ON" | "POP_CK" | "__CRC32#" => {
+                noted.is_foreign = true;
+            }
+            "INNER_NUM" => noted.is_counted = true,
             "TRAN_MSG" if value == "true" => {
                 noted.refused = Some("transaction messages are not served by this broker");
             }
@@ -386,7 +469,10 @@ fn copy_properties(texts: &mut String, part: &Part<'_>, is_delayed: bool) {
         return;
     }
     for (name, value) in properties::iter(part.properties) {
-        let is_ours = matches!(name, "UNIQ_KEY" | "CLUSTER" | "MSG_REGION" | "TRACE_ON" | "POP_CK");
+        let is_ours = matches!(
+            name,
+            "UNIQ_KEY" | "CLUSTER" | "MSG_REGION" | "TRACE_ON" | "POP_CK" | "__CRC32#"
+        ) || part.noted.inner_num.is_some() && name == "INNER_NUM";
         if is_ours || (is_delayed && matches!(name, "DELAY" | "REAL_TOPIC" | "REAL_QID")) {
             continue;
         }

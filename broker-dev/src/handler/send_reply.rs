@@ -31,6 +31,8 @@ pub(super) struct Stored<K> {
     /// Of a batch: where its further messages are.
     pub(super) more_physical: Vec<i64>,
     pub(super) unique_key: K,
+    /// The producer is told that its batch became one record.
+    pub(super) is_inner_batch: bool,
 }
 
 impl Stored<&str> {
@@ -43,6 +45,7 @@ impl Stored<&str> {
             first_physical: self.first_physical,
             more_physical: self.more_physical,
             unique_key: self.unique_key.into(),
+            is_inner_batch: self.is_inner_batch,
         }
     }
 }
@@ -71,6 +74,7 @@ impl SendReplies {
         match &self.fixed_fields {
             Some(fixed)
                 if stored.to.encoding == HeaderEncoding::Json
+                    && !stored.is_inner_batch
                     && is_plain(stored.unique_key.as_ref()) =>
             {
                 self.write_json(code, stored, fixed, out.heads());
@@ -87,7 +91,7 @@ impl SendReplies {
             queue_id: stored.queue_id,
             queue_offset: stored.queue_offset,
             transaction_id: Some(stored.unique_key.as_ref().to_owned()),
-            batch_uniq_id: None,
+            batch_uniq_id: stored.is_inner_batch.then(|| stored.unique_key.as_ref().to_owned()),
         };
         let mut command = stored.to.response(code).with_header(&header);
         command.ext_fields.push("MSG_REGION", &self.region);
@@ -175,6 +179,7 @@ mod tests {
                 first_physical: 1234,
                 more_physical: vec![i64::MAX],
                 unique_key: key,
+                is_inner_batch: false,
             };
             let mut out = Outgoing::default();
             replies.write(ResponseCode::FLUSH_DISK_TIMEOUT, &stored, &mut out);

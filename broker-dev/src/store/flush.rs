@@ -6,10 +6,14 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::engine::Shared;
 use super::error::{Context, StoreError};
-use super::options::FlushMode;
+use super::options::{FlushMode, StoreOptions};
+
+/// What the page count of [`StoreOptions::flush_least_pages`] counts, bytes.
+const PAGE: i64 = 4096;
 
 /// Remembers the first failed sync.
 #[derive(Debug, Default)]
@@ -108,6 +112,7 @@ impl SyncOwner {
     /// Waits until there is something to sync; `false` when it is time to stop.
     fn wait(&self, shared: &Shared) -> bool {
         let mut wishes = self.lock();
+        let mut waited = Duration::ZERO;
         loop {
             if wishes.stop || shared.poison.error().is_some() {
                 return false;
@@ -116,11 +121,16 @@ impl SyncOwner {
                 return true;
             }
             let interval = shared.options.flush_interval;
-            let (guard, waited) =
+            let (guard, timeout) =
                 self.wake.wait_timeout(wishes, interval).unwrap_or_else(PoisonError::into_inner);
             wishes = guard;
-            if waited.timed_out() && shared.log.end() > self.durable() {
-                return !wishes.stop;
+            if timeout.timed_out() {
+                waited = waited.saturating_add(interval);
+                let grown = Grown { durable: self.durable(), end: shared.log.end() };
+                let is_new_file = shared.log.is_in_newer_file(grown.durable);
+                if grown.is_due(waited, is_new_file, &shared.options) {
+                    return !wishes.stop;
+                }
             }
         }
     }
@@ -159,5 +169,46 @@ impl SyncOwner {
         }
         shared.events.durable(end);
         Ok(())
+    }
+}
+
+/// What of the log nobody asked to be synced.
+#[derive(Debug, Clone, Copy)]
+struct Grown {
+    durable: i64,
+    end: i64,
+}
+
+impl Grown {
+    /// Whether it is time for it: enough pages, a full file, or long enough.
+    ///
+    /// Source: RocketMQ 5.3.3 `store/CommitLog.FlushRealTimeService`,
+    /// `store/logfile/DefaultMappedFile.isAbleToFlush`.
+    fn is_due(self, waited: Duration, is_new_file: bool, options: &StoreOptions) -> bool {
+        let pages = self.end / PAGE - self.durable / PAGE;
+        self.end > self.durable
+            && (is_new_file
+                || pages >= i64::from(options.flush_least_pages)
+                || waited >= options.flush_thorough_interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_grows_is_synced_by_pages_by_files_and_by_time() {
+        let options = StoreOptions::default();
+        let is_due = |durable, end, seconds, is_new_file| {
+            let grown = Grown { durable, end };
+            grown.is_due(Duration::from_secs(seconds), is_new_file, &options)
+        };
+        assert!(!is_due(0, 0, 99, true), "nothing new");
+        assert!(!is_due(0, 4 * PAGE - 1, 0, false));
+        assert!(is_due(0, 4 * PAGE, 0, false));
+        assert!(is_due(PAGE - 1, 4 * PAGE, 0, false), "pages are counted as they lie in the file");
+        assert!(is_due(0, 1, 10, false) && !is_due(0, 1, 9, false));
+        assert!(is_due(0, 1, 0, true));
     }
 }

@@ -15,8 +15,9 @@ const MAX_EXTENSION: u64 = i16::MAX as u64 + 4;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FlushMode {
     /// Once it is in the operating system's memory; the disk follows within
-    /// [`StoreOptions::flush_interval`]. A killed process loses nothing, a power cut the last
-    /// interval. RocketMQ: `ASYNC_FLUSH`.
+    /// [`StoreOptions::flush_interval`], or for the last few pages within
+    /// [`StoreOptions::flush_thorough_interval`]. A killed process loses nothing, a power cut the
+    /// last interval. RocketMQ: `ASYNC_FLUSH`.
     #[default]
     Async,
     /// Once it is on the disk; one sync serves all that wait. RocketMQ: `SYNC_FLUSH`.
@@ -54,8 +55,15 @@ pub struct StoreOptions {
     pub queue_memory_bytes: usize,
     /// When a message counts as stored.
     pub flush: FlushMode,
-    /// Longest time between two syncs of a log that grows, in [`FlushMode::Async`]. Default 500 ms.
+    /// Longest time between two syncs of a log that grows, in [`FlushMode::Async`]: by
+    /// [`flush_least_pages`](Self::flush_least_pages) or more. Default 500 ms.
     pub flush_interval: Duration,
+    /// In [`FlushMode::Async`] a log that grew by fewer pages of 4 KiB since its last sync waits
+    /// for more of them, or for [`flush_thorough_interval`](Self::flush_thorough_interval). 0: the
+    /// interval alone counts. Default 4.
+    pub flush_least_pages: u32,
+    /// Longest time between two syncs of a log that grew at all. Default 10 s.
+    pub flush_thorough_interval: Duration,
     /// How long a caller should wait for durability before it answers "flush timed out"; the store
     /// itself does not wait. Default 5 s.
     pub sync_flush_timeout: Duration,
@@ -73,6 +81,11 @@ pub struct StoreOptions {
     pub index_entries: u32,
     /// Most messages that one [`Store::query`](super::Store::query) finds. Default 64.
     pub max_query_messages: usize,
+    /// Whether each record ends in a CRC of all of it, its head and properties included, as its
+    /// last property. Default `false`: the CRC of the body is always there.
+    pub append_record_crc: bool,
+    /// Whether a recovery checks that CRC where a record has one. Default `false`.
+    pub verify_record_crc: bool,
     /// Delays of the levels 1, 2, … that a message's `DELAY` names, ms. Default: Apache's 18 from
     /// one second to two hours.
     pub delay_levels_ms: Vec<i64>,
@@ -98,6 +111,8 @@ impl Default for StoreOptions {
             queue_memory_bytes: 64 << 20,
             flush: FlushMode::Async,
             flush_interval: Duration::from_millis(500),
+            flush_least_pages: 4,
+            flush_thorough_interval: Duration::from_secs(10),
             sync_flush_timeout: Duration::from_secs(5),
             checkpoint_interval: Duration::from_secs(1),
             max_message_bytes: 4 << 20,
@@ -105,6 +120,8 @@ impl Default for StoreOptions {
             index_slots: Geometry::APACHE.slots,
             index_entries: Geometry::APACHE.entries,
             max_query_messages: 64,
+            append_record_crc: false,
+            verify_record_crc: false,
             delay_levels_ms,
         }
     }

@@ -1,17 +1,22 @@
 //! Taking in messages: checks and sums before the lock, dispatch after it.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
-use oxmq::protocol::message::properties;
+use oxmq::protocol::message::properties::{self, name};
 use oxmq::protocol::message::record::BLANK_LENGTH;
+use oxmq::protocol::message::{Properties, batch, inner_batch, record_crc, sys_flag};
 
-use super::commit_log::{Prepared, Put, PutMessage};
+use super::commit_log::{Prepared, Put, PutMessage, Special};
 use super::engine::{Shared, Store};
 use super::error::StoreError;
 use super::options::FlushMode;
 
 /// Bytes that a record may have besides its body: Apache allows 64 KiB.
 const MAX_OVERHEAD: usize = 64 * 1024;
+
+/// Bytes of the property `INNER_BASE` at most: its name, 19 digits, two separators.
+const BASE_PROPERTY: usize = name::INNER_BASE.len() + 19 + 2;
 
 /// The outcome of one [`Store::put`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +47,28 @@ impl Store {
         messages: &[PutMessage<'_>],
         out: &mut Vec<Put>,
     ) -> Result<PutTurn, StoreError> {
+        self.put_runs(messages, &[], out)
+    }
+
+    /// Does the same, with runs of messages that stand together in one file, as the messages of a
+    /// batch do. `runs` are ranges of `messages`, in order.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); [`StoreError::IllegalMessage`] also for a run that is longer than a
+    /// file.
+    pub fn put_runs(
+        &self,
+        messages: &[PutMessage<'_>],
+        runs: &[Range<usize>],
+        out: &mut Vec<Put>,
+    ) -> Result<PutTurn, StoreError> {
         let shared = self.shared();
         shared.check_writable()?;
         let (end_offset, wanted) = PREPARED.with_borrow_mut(|prepared| {
             loop {
                 let deletions = shared.table.deletions();
                 let mut is_stale = false;
-                let appended = prepare(shared, messages, prepared).and_then(|()| {
+                let appended = prepare(shared, messages, runs, prepared).and_then(|()| {
                     let gate = || {
                         is_stale = shared.table.deletions() != deletions;
                         if is_stale { Err(StoreError::Closed) } else { shared.check_open() }
@@ -77,10 +97,13 @@ impl Store {
 fn prepare(
     shared: &Shared,
     messages: &[PutMessage<'_>],
+    runs: &[Range<usize>],
     prepared: &mut Vec<Prepared>,
 ) -> Result<(), StoreError> {
     for (nth, message) in messages.iter().enumerate() {
-        let length = check_sizes(shared, message)?;
+        let places = places(message)?;
+        let special = special(shared, message);
+        let length = check_sizes(shared, message, special.as_deref())?;
         let same = nth.checked_sub(1).and_then(|nth| messages.get(nth)).is_some_and(|last| {
             last.queue_id == message.queue_id && last.topic == message.topic && last.is_queued()
         });
@@ -89,31 +112,95 @@ fn prepare(
             Some(last) if same => last.queue.clone(),
             _ => Some(shared.table.get_or_create(message.topic, message.queue_id)?),
         };
-        prepared.push(Prepared { body_crc: message.body_crc(), length, queue });
+        prepared.push(Prepared {
+            body_crc: message.body_crc(),
+            length,
+            run_length: length,
+            queue,
+            places,
+            queue_offset: 0,
+            special,
+        });
+    }
+    runs.iter().try_for_each(|run| join(shared, prepared.get_mut(run.clone()).unwrap_or_default()))
+}
+
+/// Has the records of a run stand in one file.
+fn join(shared: &Shared, run: &mut [Prepared]) -> Result<(), StoreError> {
+    let total: u64 = run.iter().map(|known| u64::from(known.length)).sum();
+    let room = shared.log.files().file_bytes().saturating_sub(BLANK_LENGTH);
+    let Some(fitting) = u32::try_from(total).ok().filter(|total| *total as usize <= room) else {
+        let reason = format!("its batch has {total} bytes in records, a file {room}");
+        return Err(StoreError::IllegalMessage { reason });
+    };
+    for known in run.iter_mut() {
+        known.run_length = 0;
+    }
+    if let Some(first) = run.first_mut() {
+        first.run_length = fitting;
     }
     Ok(())
 }
 
+/// The places that a message takes in its queue.
+fn places(message: &PutMessage<'_>) -> Result<i64, StoreError> {
+    if message.sys_flag & sys_flag::INNER_BATCH == 0 {
+        return Ok(1);
+    }
+    let most = message.body.len() / batch::MIN_ITEM_LENGTH;
+    let count = inner_batch::count(message.properties).map(i64::from);
+    count.filter(|count| *count <= most as i64).ok_or_else(|| {
+        let reason = "it is an inner batch, but INNER_NUM does not count its messages".into();
+        StoreError::IllegalMessage { reason }
+    })
+}
+
+/// What is to be done for few messages only: an inner batch is told its first place, and a CRC
+/// that the producer wrote must not stand where the store's own will.
+fn special(shared: &Shared, message: &PutMessage<'_>) -> Option<Box<Special>> {
+    let tells_base = message.sys_flag & sys_flag::INNER_BATCH != 0 && message.is_queued();
+    let has_crc = shared.options.append_record_crc
+        && properties::find(message.properties, name::CRC32).is_some();
+    if !tells_base && !has_crc {
+        return None;
+    }
+    let mut own = Properties::from_encoded(message.properties);
+    own.remove(name::CRC32);
+    if tells_base {
+        own.remove(name::INNER_BASE);
+    }
+    Some(Box::new(Special::new(own, tells_base)))
+}
+
 /// The message's record length, if every part of it fits.
-fn check_sizes(shared: &Shared, message: &PutMessage<'_>) -> Result<u32, StoreError> {
+fn check_sizes(
+    shared: &Shared,
+    message: &PutMessage<'_>,
+    special: Option<&Special>,
+) -> Result<u32, StoreError> {
     let illegal = |reason: String| Err(StoreError::IllegalMessage { reason });
     let limit = shared.options.max_message_bytes;
     let body = message.body.len();
     if body > limit {
         return illegal(format!("its body has {body} bytes, the limit is {limit}"));
     }
-    let (length, limit) = (message.properties.len(), properties::MAX_LENGTH);
+    let own = special.map(|special| &special.properties);
+    let text = own.map_or(message.properties, Properties::as_encoded);
+    let base = if special.is_some_and(|special| special.tells_base) { BASE_PROPERTY } else { 0 };
+    // With the separator that the producer may have left out.
+    let seal = if shared.options.append_record_crc { 1 + record_crc::LENGTH } else { 0 };
+    let (length, limit) = (text.len() + base + seal, properties::MAX_LENGTH);
     if length > limit {
         return illegal(format!("its properties have {length} bytes, the limit is {limit}"));
     }
     if message.topic.len() > u8::MAX.into() {
         return illegal(format!("its topic has {} bytes, the limit is 255", message.topic.len()));
     }
-    let length = message.encoded_length();
+    let length = message.encoded_length(text, shared.options.append_record_crc);
     let room = shared.log.files().file_bytes().saturating_sub(BLANK_LENGTH);
     let limit = room.min(shared.options.max_message_bytes.saturating_add(MAX_OVERHEAD));
     match u32::try_from(length) {
-        Ok(fitting) if length <= limit => Ok(fitting),
+        Ok(fitting) if length + base <= limit => Ok(fitting),
         _ => illegal(format!("its record has {length} bytes, the limit is {limit}")),
     }
 }

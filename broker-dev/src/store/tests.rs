@@ -10,6 +10,9 @@ use oxmq::protocol::message::record::{self, Record};
 use super::disk::{Call, Disk, FaultyDisk, RealDisk};
 use super::*;
 
+mod log;
+mod sync;
+
 fn clock() -> SharedClock {
     Arc::new(VirtualClock::new(1_700_000_000_000))
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
-use oxmq::protocol::message::record::{BLANK_LENGTH, MAGIC_BLANK, Record, body_crc};
-use oxmq::protocol::message::sys_flag;
+use oxmq::protocol::message::record::{Addition, BLANK_LENGTH, MAGIC_BLANK, Record, body_crc};
+use oxmq::protocol::message::{Properties, properties, sys_flag};
 
 use super::CommitLog;
 use crate::store::consume_queue::ConsumeQueue;
@@ -57,13 +57,67 @@ pub struct Put {
     pub store_timestamp: i64,
 }
 
-/// What is known of a message before the lock is taken.
+/// What is known of a message before the lock is taken, and its place once it is.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) body_crc: u32,
+    /// Bytes of the record; properties that come under the lock are added there.
     pub(crate) length: u32,
+    /// Bytes that must fit into the file where the record begins: those of its whole run if it is
+    /// the first of one, none if it is a later one.
+    pub(crate) run_length: u32,
     /// The queue that it takes a place in.
     pub(crate) queue: Option<Arc<ConsumeQueue>>,
+    /// Places that it takes there: more than one if it is an inner batch.
+    pub(crate) places: i64,
+    pub(crate) queue_offset: i64,
+    /// What few messages have.
+    pub(crate) special: Option<Box<Special>>,
+}
+
+/// What few messages have.
+#[derive(Debug)]
+pub(crate) struct Special {
+    /// The properties to store instead of the message's own.
+    pub(crate) properties: Properties,
+    /// Whether `INNER_BASE` tells the first place that it took.
+    pub(crate) tells_base: bool,
+    /// Encoded properties that were made under the lock.
+    added: Properties,
+}
+
+impl Special {
+    pub(crate) fn new(properties: Properties, tells_base: bool) -> Self {
+        Self { properties, tells_base, added: Properties::new() }
+    }
+}
+
+impl Prepared {
+    /// Takes the places in the queue. Only under the lock.
+    fn assign(&mut self) {
+        let Some(queue) = &self.queue else { return };
+        self.queue_offset = queue.assigned().load(Ordering::Relaxed);
+        queue.assigned().store(self.queue_offset + self.places, Ordering::Relaxed);
+        let Some(special) = self.special.as_mut().filter(|special| special.tells_base) else {
+            return;
+        };
+        let name = properties::name::INNER_BASE;
+        special.added.append(name, itoa::Buffer::new().format(self.queue_offset));
+        let added = u32::try_from(special.added.as_encoded().len()).unwrap_or(u32::MAX);
+        self.length = self.length.saturating_add(added);
+        self.run_length = self.run_length.saturating_add(added);
+    }
+
+    /// Gives the places back, the last message's first. Only under the lock that took them.
+    fn give_back(&self) {
+        if let Some(queue) = &self.queue {
+            queue.assigned().store(self.queue_offset, Ordering::Relaxed);
+        }
+    }
+
+    fn added(&self) -> &str {
+        self.special.as_ref().map_or("", |special| special.added.as_encoded())
+    }
 }
 
 impl PutMessage<'_> {
@@ -87,9 +141,10 @@ impl PutMessage<'_> {
         }
     }
 
-    /// Bytes of the message's record.
-    pub(crate) fn encoded_length(&self) -> usize {
-        self.record().encoded_length()
+    /// Bytes of the message's record with these properties.
+    pub(crate) fn encoded_length(&self, properties: &str, crc: bool) -> usize {
+        let added = Addition { properties: "", crc };
+        Record { properties, ..self.record() }.encoded_length_with(&added)
     }
 
     /// The CRC of the message's body.
@@ -163,25 +218,27 @@ impl CommitLog {
     pub(crate) fn append(
         &self,
         messages: &[PutMessage<'_>],
-        prepared: &[Prepared],
+        prepared: &mut [Prepared],
         now_ms: impl FnOnce() -> i64,
         gate: impl FnOnce() -> Result<(), StoreError>,
         out: &mut Vec<Put>,
     ) -> Result<(i64, Wanted), StoreError> {
         let mut appender = self.lock_appender();
         gate()?;
-        let mut next_files = self.next_files(&appender.writer, prepared)?;
+        prepared.iter_mut().for_each(Prepared::assign);
+        let mut next_files = self
+            .next_files(&appender.writer, prepared)
+            .inspect_err(|_| prepared.iter().rev().for_each(Prepared::give_back))?;
         let store_timestamp = now_ms();
         let mut at = 0;
-        for (message, known) in messages.iter().zip(prepared) {
-            let length = known.length as usize;
-            if !fits(appender.writer.spare().len() - at, length) {
+        for (message, known) in messages.iter().zip(&*prepared) {
+            if !fits(appender.writer.spare().len() - at, known.run_length as usize) {
                 let Some(next) = next_files.pop() else { break };
                 self.roll(&mut appender, at, next);
                 at = 0;
             }
-            out.push(encode(&mut appender.writer, at, message, known, store_timestamp));
-            at += length;
+            out.push(self.encode(&mut appender.writer, at, message, known, store_timestamp));
+            at += known.length as usize;
         }
         let end = appender.writer.published() + at;
         appender.writer.publish(end);
@@ -212,8 +269,8 @@ impl CommitLog {
         let mut room = current.file().length() - current.published();
         let mut rolls: Vec<MappedWriter> = Vec::new();
         let mut start = current.file().start();
-        for length in prepared.iter().map(|known| known.length as usize) {
-            if !fits(room, length) {
+        for known in prepared {
+            if !fits(room, known.run_length as usize) {
                 start += self.files.file_bytes() as i64;
                 match self.take_spare(start) {
                     Ok(writer) => rolls.push(writer),
@@ -224,7 +281,7 @@ impl CommitLog {
                 }
                 room = self.files.file_bytes();
             }
-            room = room.saturating_sub(length);
+            room = room.saturating_sub(known.length as usize);
         }
         rolls.reverse();
         Ok(rolls)
@@ -244,35 +301,35 @@ impl CommitLog {
         self.files.push(Arc::clone(next.file()));
         *appender = Appender::new(next);
     }
-}
 
-/// A record must leave room for the blank that ends the file.
-fn fits(room: usize, length: usize) -> bool {
-    length + BLANK_LENGTH <= room
-}
-
-fn encode(
-    writer: &mut MappedWriter,
-    at: usize,
-    message: &PutMessage<'_>,
-    known: &Prepared,
-    store_timestamp: i64,
-) -> Put {
-    // Only appends touch `assigned`, and they hold the lock.
-    let queue_offset =
-        known.queue.as_ref().map_or(0, |queue| queue.assigned().load(Ordering::Relaxed));
-    let physical_offset = writer.file().start() + (writer.published() + at) as i64;
-    let record = Record {
-        body_crc: known.body_crc,
-        queue_offset,
-        physical_offset,
-        store_timestamp,
-        ..message.record()
-    };
-    let encoded = record.encode(writer.spare().get_mut(at..).unwrap_or_default());
-    debug_assert_eq!(encoded, Ok(known.length as usize), "checked before the lock");
-    if let Some(queue) = &known.queue {
-        queue.assigned().store(queue_offset + 1, Ordering::Relaxed);
+    fn encode(
+        &self,
+        writer: &mut MappedWriter,
+        at: usize,
+        message: &PutMessage<'_>,
+        known: &Prepared,
+        store_timestamp: i64,
+    ) -> Put {
+        let Prepared { queue_offset, length, .. } = *known;
+        let physical_offset = writer.file().start() + (writer.published() + at) as i64;
+        let own = known.special.as_ref().map(|special| &special.properties);
+        let record = Record {
+            body_crc: known.body_crc,
+            queue_offset,
+            physical_offset,
+            store_timestamp,
+            properties: own.map_or(message.properties, Properties::as_encoded),
+            ..message.record()
+        };
+        let added = Addition { properties: known.added(), crc: self.seals };
+        let encoded = record.encode_with(&added, writer.spare().get_mut(at..).unwrap_or_default());
+        debug_assert_eq!(encoded, Ok(length as usize), "checked before the lock");
+        Put { queue_offset, physical_offset, length, store_timestamp }
     }
-    Put { queue_offset, physical_offset, length: known.length, store_timestamp }
+}
+
+/// A record must leave room for the blank that ends the file. Of a run, which stands in one file,
+/// only the first record asks, for all.
+fn fits(room: usize, run_length: usize) -> bool {
+    run_length == 0 || run_length + BLANK_LENGTH <= room
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use append::Appender;
-pub(crate) use append::{Prepared, Wanted};
+pub(crate) use append::{Prepared, Special, Wanted};
 pub use append::{Put, PutMessage};
 pub(crate) use read::Place;
 pub(crate) use scan::{Found, check, has_unwritten_sector, next_valid};
@@ -29,6 +29,8 @@ pub(crate) struct CommitLog {
     spare: Mutex<Spare>,
     end: AtomicI64,
     last_store_ms: AtomicI64,
+    /// Whether each record gets a CRC of all of it.
+    seals: bool,
 }
 
 /// The next file, made ahead of need.
@@ -41,7 +43,14 @@ struct Spare {
 
 impl CommitLog {
     /// A log that goes on where `last` ends; `files` show all files, `last` included.
-    pub(crate) fn new(files: Arc<MappedFileQueue>, last: MappedWriter, last_store_ms: i64) -> Self {
+    ///
+    /// `seals`: each record gets a CRC of all of it as its last property.
+    pub(crate) fn new(
+        files: Arc<MappedFileQueue>,
+        last: MappedWriter,
+        last_store_ms: i64,
+        seals: bool,
+    ) -> Self {
         let newest = last.file().start();
         let end = newest + last.published() as i64;
         Self {
@@ -50,6 +59,7 @@ impl CommitLog {
             spare: Mutex::new(Spare { file: None, newest }),
             end: AtomicI64::new(end),
             last_store_ms: AtomicI64::new(last_store_ms),
+            seals,
         }
     }
 
@@ -71,6 +81,12 @@ impl CommitLog {
     /// Store time of a record at or before [`end`](Self::end), if read before it.
     pub(crate) fn last_store_ms(&self) -> i64 {
         self.last_store_ms.load(Ordering::Acquire)
+    }
+
+    /// Whether the log's end lies in a later file than this offset.
+    pub(crate) fn is_in_newer_file(&self, offset: i64) -> bool {
+        let newest = self.files.files().last().map_or(0, |file| file.start());
+        offset < newest
     }
 
     fn lock_spare(&self) -> MutexGuard<'_, Spare> {

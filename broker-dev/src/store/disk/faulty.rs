@@ -1,9 +1,9 @@
 //! A disk that breaks when a test says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::{Disk, DiskFile, Entry, FolderLock, Open, Seen};
 
@@ -47,6 +47,8 @@ struct Fault {
 struct Script {
     calls: BTreeMap<Call, u64>,
     faults: BTreeMap<Call, Fault>,
+    held: BTreeSet<Call>,
+    waiting: usize,
 }
 
 /// Passes every call on to another disk, except those that it was told to fail.
@@ -54,12 +56,14 @@ struct Script {
 pub struct FaultyDisk {
     inner: Arc<dyn Disk>,
     script: Mutex<Script>,
+    /// Rings when a call begins to wait, and when calls may go on.
+    changed: Condvar,
 }
 
 impl FaultyDisk {
     /// A disk that works until told otherwise.
     pub fn new(inner: Arc<dyn Disk>) -> Self {
-        Self { inner, script: Mutex::default() }
+        Self { inner, script: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Fails the `nth` call of a kind, counted from 1 from now on, and no other.
@@ -75,6 +79,26 @@ impl FaultyDisk {
     /// Lets every call through again.
     pub fn heal(&self) {
         self.lock_script().faults.clear();
+    }
+
+    /// Lets calls of a kind wait until [`release`](Self::release): they have been made, and have
+    /// neither succeeded nor failed.
+    pub fn hold(&self, call: Call) {
+        self.lock_script().held.insert(call);
+    }
+
+    /// Waits until so many calls wait.
+    pub fn until_held(&self, calls: usize) {
+        let mut script = self.lock_script();
+        while script.waiting < calls {
+            script = self.changed.wait(script).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets the calls that wait go on, and later ones pass. Faults told meanwhile hold for them.
+    pub fn release(&self, call: Call) {
+        self.lock_script().held.remove(&call);
+        self.changed.notify_all();
     }
 
     /// How many calls of a kind there were, failed ones included.
@@ -99,6 +123,12 @@ impl FaultyDisk {
         let count = script.calls.entry(call).or_default();
         *count += 1;
         let now = *count;
+        while script.held.contains(&call) {
+            script.waiting += 1;
+            self.changed.notify_all();
+            script = self.changed.wait(script).unwrap_or_else(PoisonError::into_inner);
+            script.waiting -= 1;
+        }
         match script.faults.get(&call) {
             Some(fault) if (fault.first..=fault.last).contains(&now) => {
                 Err(io::Error::new(fault.kind, format!("{call:?} number {now} was told to fail")))

@@ -25,8 +25,8 @@ mod view;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use oxmq::protocol::message::record::{MIN_LENGTH, Record};
-use oxmq::protocol::message::sys_flag;
+use oxmq::protocol::message::record::Record;
+use oxmq::protocol::message::{batch, record_crc, sys_flag};
 
 use super::checkpoint::Checkpoint;
 use super::commit_log::{CommitLog, Found, check, has_unwritten_sector, next_valid};
@@ -85,6 +85,8 @@ struct Recovery<'a> {
     report: RecoveryReport,
     end: Place,
     last_store_ms: i64,
+    /// Whether a CRC of a whole record is checked where there is one.
+    verifies: bool,
 }
 
 /// Opens log and queues and makes them agree; so with what else is `derived` from the log.
@@ -107,10 +109,11 @@ pub(crate) fn recover(
         report: RecoveryReport { is_clean, ..RecoveryReport::default() },
         end: (0, 0),
         last_store_ms: 0,
+        verifies: options.verify_record_crc,
     };
     let table = QueueTable::open(options, disk, Arc::clone(&recovery.deleted))?;
     recovery.run(&table, has_queues, derived)?;
-    recovery.finish(log_queue, table, derived)
+    recovery.finish(log_queue, table, derived, options.append_record_crc)
 }
 
 impl Recovery<'_> {
@@ -246,7 +249,7 @@ impl Recovery<'_> {
                     place = (file + 1, 0);
                     continue;
                 }
-                Found::Record(record, length) => match implausible(&record) {
+                Found::Record(record, length) => match self.unsound(place, &record, length) {
                     Some(reason) => Some(reason),
                     None => {
                         let store_ms = record.store_timestamp;
@@ -307,6 +310,15 @@ impl Recovery<'_> {
         Ok(if is_lying { Pass::CheckpointLies } else { Pass::Done })
     }
 
+    /// Why a record whose body is sound is none of this log's.
+    fn unsound(&self, (file, at): Place, record: &Record<'_>, length: usize) -> Option<String> {
+        implausible(record).or_else(|| {
+            let bytes = self.bytes(file).get(at..at.checked_add(length)?)?;
+            let verified = self.verifies.then(|| record_crc::verify(bytes, record.properties))?;
+            verified.err().map(|error| error.to_string())
+        })
+    }
+
     fn path(&self, file: usize) -> PathBuf {
         self.files
             .get(file)
@@ -362,6 +374,7 @@ impl Recovery<'_> {
         queue: MappedFileQueue,
         table: QueueTable,
         derived: &[Arc<dyn DispatchSink>],
+        seals: bool,
     ) -> Result<Recovered, StoreError> {
         let (last, at) = match self.end {
             // Past a file that is full: its end.
@@ -383,7 +396,7 @@ impl Recovery<'_> {
         writer.publish(at);
         files::clear_rest(&**self.disk, &mut writer)?;
         queue.push(Arc::clone(writer.file()));
-        let log = CommitLog::new(Arc::new(queue), writer, self.last_store_ms);
+        let log = CommitLog::new(Arc::new(queue), writer, self.last_store_ms, seals);
         self.report.end_offset = log.end();
         self.deleted.finish_loading(log.min(), log.end())?;
         table.finish_recovery(log.files());
@@ -403,9 +416,9 @@ fn implausible(record: &Record<'_>) -> Option<String> {
     if record.properties.ends_with('\0') {
         return Some("a record's end was never written".into());
     }
-    // Every message before it in its queue took room in the log.
+    // Every message before it in its queue took room in the log, at least that of a batch's item.
     let is_possible = record.queue_offset >= 0
-        && record.queue_offset <= record.physical_offset / MIN_LENGTH as i64;
+        && record.queue_offset <= record.physical_offset / batch::MIN_ITEM_LENGTH as i64;
     let is_queued = sys_flag::is_queued(record.sys_flag);
     (!is_possible || !is_queued && record.queue_offset != 0)
         .then(|| format!("a record says that it is message {} of its queue", record.queue_offset))

@@ -15,7 +15,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use super::properties;
 use crate::protocol::{DecodeError, length};
 
-const FIXED_LENGTH: usize = 4 + 4 + 4 + 4 + 4 + 2;
+/// Bytes of an item with neither body nor properties.
+pub const MIN_ITEM_LENGTH: usize = 4 + 4 + 4 + 4 + 4 + 2;
 
 /// One message of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub struct BatchItem {
 /// [`DecodeError::TooLarge`] for properties or a body that do not fit their length fields.
 pub fn encode(items: &[BatchItem]) -> Result<Bytes, DecodeError> {
     let length: usize =
-        items.iter().map(|item| FIXED_LENGTH + item.body.len() + item.properties.len()).sum();
+        items.iter().map(|item| MIN_ITEM_LENGTH + item.body.len() + item.properties.len()).sum();
     let mut out = BytesMut::with_capacity(length);
     for item in items {
         let too_large = |what, length: usize, limit: usize| DecodeError::TooLarge {
@@ -48,7 +49,7 @@ pub fn encode(items: &[BatchItem]) -> Result<Bytes, DecodeError> {
             .ok_or_else(|| {
                 too_large("a property string", item.properties.len(), properties::MAX_LENGTH)
             })?;
-        let size = FIXED_LENGTH + item.body.len() + item.properties.len();
+        let size = MIN_ITEM_LENGTH + item.body.len() + item.properties.len();
         let size =
             i32::try_from(size).map_err(|_| too_large("a batch item", size, i32::MAX as usize))?;
         out.put_i32(size);
@@ -73,7 +74,7 @@ pub fn decode(mut bytes: Bytes) -> Result<Vec<BatchItem>, DecodeError> {
         let bad = |length: i64| DecodeError::BadLength { what: "a batch item", length, available };
         let size = i64::from(bytes.clone().try_get_i32().map_err(|_| bad(-1))?);
         let length =
-            usize::try_from(size).ok().filter(|l| (FIXED_LENGTH..=bytes.len()).contains(l));
+            usize::try_from(size).ok().filter(|l| (MIN_ITEM_LENGTH..=bytes.len()).contains(l));
         let mut item = bytes.split_to(length.ok_or_else(|| bad(size))?);
         item.advance(12);
         let flag = item.get_i32();
