@@ -365,6 +365,10 @@ fn store_options(root: &Path, config: &BrokerConfig) -> StoreOptions {
         verify_record_crc: config.verify_record_crc,
         sync_flush_timeout: config.sync_flush_timeout.into(),
         max_message_bytes: config.max_message_bytes as usize,
+        message_index: config.message_index,
+        index_slots: config.index_slots,
+        index_entries: config.index_entries,
+        max_query_messages: config.max_query_messages as usize,
         delay_levels_ms: config.delay_levels.delays_ms().to_vec(),
         ..StoreOptions::default()
     }

@@ -151,6 +151,16 @@ settings! {
     commit_log_file_bytes: u64 = 128 * 1024 * 1024, "mappedFileSizeCommitLog";
     /// Size of a consume-queue file, bytes. A store that exists keeps the size it has.
     consume_queue_file_bytes: u64 = 6_000_000, "mappedFileSizeConsumeQueue";
+    /// Whether messages can be looked up by key.
+    message_index: bool = true, "messageIndexEnable";
+    /// Hash slots of an index file. A store that exists keeps the number it has.
+    index_slots: u32 = 5_000_000, "maxHashSlotNum";
+    /// Entries of an index file. A store that exists keeps the number it has.
+    index_entries: u32 = 20_000_000, "maxIndexNum";
+    /// The most messages that a query by key answers with.
+    max_query_messages: u32 = 64, "maxMsgsNumBatch";
+    /// The most messages that a query by unique key answers with.
+    default_query_max: u32 = 32, "defaultQueryMaxNum";
     /// The largest message body, bytes.
     max_message_bytes: u32 = 4 * 1024 * 1024, "maxMessageSize";
     /// The most messages that one pull answers with.

@@ -23,4 +23,5 @@ scenarios! {
     delayed_messages_arrive,
     two_members_share_the_queues,
     a_consumer_goes_on_where_it_stopped,
+    mqadmin_finds_messages_by_key,
 }

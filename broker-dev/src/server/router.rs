@@ -117,6 +117,7 @@ fn answer(core: &Core, caller: &Caller, request: &RemotingCommand) -> Served {
 
         RequestCode::LOCK_BATCH_MQ => lock::lock(core, request),
         RequestCode::UNLOCK_BATCH_MQ => lock::unlock(core, request),
+        RequestCode::QUERY_MESSAGE => view::query(core, request),
         RequestCode::VIEW_MESSAGE_BY_ID => view::view(core, request),
 
         RequestCode::UPDATE_AND_CREATE_TOPIC => topic::create(core, request),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use oxmq_tests::java::Release;
 use oxmq_tests::java_client::{self, Event, Member};
-use oxmq_tests::wire;
+use oxmq_tests::{apache, wire};
 
 /// Queues of the topics made here.
 const QUEUES: u32 = 4;
@@ -142,6 +142,24 @@ pub(crate) fn a_consumer_goes_on_where_it_stopped(release: &Release, server: &Se
     }
     let after = produce("prefix=after");
     assert_eq!(keys(&consume(release, server, 8, &options)), keys(&after));
+}
+
+pub(crate) fn mqadmin_finds_messages_by_key(release: &Release, server: &Server) {
+    wire::create_topic(server.broker, "found", QUEUES);
+    let sent = java_client::produce(release, server.name_server, &["topic=found", "count=3"]);
+    let mqadmin = |arguments: &[&str]| apache::mqadmin(release, server.name_server, arguments);
+    for event in &sent {
+        let (key, id) = (event.text("key"), event.text("id"));
+        let found = mqadmin(&["queryMsgByKey", "-t", "found", "-k", key]);
+        assert!(found.contains(id), "{key} {id}\n{found}");
+        let others = sent.iter().filter(|other| other.text("id") != id);
+        assert!(others.clone().all(|other| !found.contains(other.text("id"))), "{found}");
+    }
+    let (key, id) = (sent[1].text("key"), sent[1].text("id"));
+    let found = mqadmin(&["queryMsgByUniqueKey", "-t", "found", "-i", id]);
+    assert!(found.contains(key) && found.contains(id), "{key} {id}\n{found}");
+    let missing = mqadmin(&["queryMsgByKey", "-t", "found", "-k", "nobody-has-this"]);
+    assert!(!sent.iter().any(|event| missing.contains(event.text("id"))), "{missing}");
 }
 
 /// One test for each scenario and each release of the client, on servers from `$server`.

@@ -29,3 +29,13 @@ header! {
         is_unique_key: Option<bool> = "_UNIQUE_KEY_QUERY",
     }
 }
+
+header! {
+    /// Answers a query by key: how far the broker's index is.
+    QueryMessageResponseHeader {
+        /// Store time of the last message indexed, ms since the Unix epoch.
+        index_last_update_timestamp: i64 = "indexLastUpdateTimestamp",
+        /// Commit-log offset of the last message indexed.
+        index_last_update_phyoffset: i64 = "indexLastUpdatePhyoffset",
+    }
+}
