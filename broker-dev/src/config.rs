@@ -169,6 +169,8 @@ settings! {
     max_pull_bytes: u32 = 256 * 1024, "maxTransferBytesOnMessageInMemory";
     /// Whether a pull that finds nothing waits for as long as it asks to; else for one second.
     long_polling: bool = true, "longPollingEnable";
+    /// Whether answers to requests of other clients are stored, besides being passed on.
+    store_replies: bool = true, "storeReplyMessageEnable";
     /// Whether consumers may filter by SQL92. Apache's default is false.
     sql_filter: bool = true, "enablePropertyFilter";
     /// The delays of levels 1, 2, 3 …: numbers with s, m, h or d.

@@ -12,6 +12,7 @@ use oxmq::protocol::command::RemotingCommand;
 use oxmq::protocol::header::ConsumerGroupRequestHeader;
 use oxmq::protocol::message::id::UniqueKeys;
 
+use crate::calls::Calls;
 use crate::config::BrokerConfig;
 use crate::events::Events;
 use crate::group::Changed;
@@ -46,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) registrar: Registrar,
     pub(crate) statistics: Statistics,
     pub(crate) connections: Arc<Connections>,
+    /// Questions to clients.
+    pub(crate) calls: Calls,
     /// The address that goes into records and message ids.
     pub(crate) store_host: SocketAddr,
     /// Makes the `UNIQ_KEY` of messages that come without one.
@@ -102,6 +105,7 @@ impl Core {
             schedule: parts.schedule,
             registrar: parts.registrar,
             connections: Arc::default(),
+            calls: Calls::default(),
             store_host: parts.store_host,
             unique_keys: UniqueKeys::new(parts.entropy, 0),
             next_queue: AtomicU32::new(0),

@@ -20,6 +20,7 @@
 
 mod alarm;
 mod broker;
+mod calls;
 mod clock;
 mod config;
 mod core;

@@ -118,6 +118,17 @@ impl<W> LongPoll<W> {
         woken.into_iter().for_each(|waiter| wake(waiter.waker));
     }
 
+    /// Takes out all who wait for a queue and hands them to `wake`.
+    pub(crate) fn wake(&self, topic: &str, queue_id: i32, mut wake: impl FnMut(W)) {
+        let woken = {
+            let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+            let woken = queues.take(topic, queue_id, |_| true);
+            self.waiting.fetch_sub(woken.len(), Ordering::SeqCst);
+            woken
+        };
+        woken.into_iter().for_each(|waiter| wake(waiter.waker));
+    }
+
     /// How many pulls wait.
     #[cfg(test)]
     fn waiting(&self) -> usize {

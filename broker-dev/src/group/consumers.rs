@@ -3,7 +3,7 @@
 //! All members of a group should subscribe alike; where they do not, the last heartbeat wins, as
 //! with RocketMQ.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -122,6 +122,13 @@ impl Consumers {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let group = groups.get(group)?;
         Some((group.subscriptions.get(topic).cloned(), group.data.message_model))
+    }
+
+    /// The groups with a member that subscribe to a topic.
+    pub(crate) fn subscribed_to(&self, topic: &str) -> BTreeSet<String> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let subscribed = groups.iter().filter(|(_, group)| group.subscriptions.contains_key(topic));
+        subscribed.map(|(name, _)| name.clone()).collect()
     }
 
     /// A group as operators see it.

@@ -57,6 +57,23 @@ impl Producers {
         Some(members.map(|(id, seen)| (id.clone(), seen.member.clone())).collect())
     }
 
+    /// A client's connection, whatever its group.
+    pub(crate) fn connection(&self, client_id: &str) -> Option<ConnectionId> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.values().find_map(|members| members.get(client_id)).map(|it| it.member.connection)
+    }
+
+    /// All of them: group, client id, member, and when it was last heard of.
+    pub(crate) fn all(&self) -> Vec<(String, String, Member, Duration)> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let members = groups.iter().flat_map(|(group, members)| {
+            members
+                .iter()
+                .map(|(id, seen)| (group.clone(), id.clone(), seen.member.clone(), seen.at))
+        });
+        members.collect()
+    }
+
     fn remove(&self, mut gone: impl FnMut(&str, &str, &Seen) -> bool) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.retain(|name, members| {

@@ -67,7 +67,7 @@ pub(crate) fn stats(core: &Core, request: &RemotingCommand) -> Served {
     Ok(Reply::body(stats.encode()))
 }
 
-fn progress(core: &Core, group: &str, topic: &str, queue_id: i32) -> OffsetWrapper {
+pub(super) fn progress(core: &Core, group: &str, topic: &str, queue_id: i32) -> OffsetWrapper {
     let consumer_offset = core.offsets.committed(group, topic, queue_id).unwrap_or_default();
     let last = core.store.store_time(topic, queue_id, consumer_offset - 1);
     OffsetWrapper {

@@ -56,6 +56,7 @@ struct Held {
 #[derive(Debug)]
 struct Pull {
     to: ReplyTo,
+    group: String,
     topic: String,
     topic_sys_flag: i32,
     group_sys_flag: i32,
@@ -146,7 +147,23 @@ impl Waiting {
 
 impl Pull {
     fn read(&self, core: &Core) -> GetResult {
+        if let Some(offset) = core.offsets.take_reset(&self.group, &self.topic, self.queue_id) {
+            return self.was_reset(core, offset);
+        }
         core.store.get(&self.topic, self.queue_id, self.offset, self.limits, &self.filter)
+    }
+
+    /// The group's offset was set anew.
+    fn was_reset(&self, core: &Core, offset: i64) -> GetResult {
+        GetResult {
+            status: GetStatus::OffsetReset,
+            next_begin_offset: offset,
+            min_offset: core.store.min_offset(&self.topic, self.queue_id),
+            max_offset: core.store.max_offset(&self.topic, self.queue_id),
+            count: 0,
+            bytes: 0,
+            segments: Vec::new(),
+        }
     }
 
     fn code(&self, status: GetStatus) -> ResponseCode {
@@ -222,6 +239,7 @@ fn check(core: &Core, request: &RemotingCommand) -> Result<Pull, Refusal> {
         limits: limits(core, &header),
         filter,
         suspend: is_suspended.then(|| suspend(core, header.suspend_timeout_millis)),
+        group: header.consumer_group,
         topic: header.topic,
     })
 }

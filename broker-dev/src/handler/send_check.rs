@@ -94,7 +94,7 @@ impl<'a> Check<'_, 'a> {
     fn admit_all(&mut self, request: &'a RemotingCommand) -> Result<Admitted, Refusal> {
         let is_batch = request.request_code() == RequestCode::SEND_BATCH_MESSAGE;
         let fields = match request.request_code() {
-            RequestCode::SEND_MESSAGE => SendFields::Full,
+            RequestCode::SEND_MESSAGE | RequestCode::SEND_REPLY_MESSAGE => SendFields::Full,
             _ => SendFields::Letters,
         };
         let header = SendMessageRequestHeader::read(&request.ext_fields, fields)?;

@@ -3,7 +3,7 @@
 //! Source: RocketMQ 5.3.3 `broker/offset/ConsumerOffsetManager`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use oxmq::protocol::body::{ConsumerOffsetSerializeWrapper, DataVersion};
@@ -20,6 +20,9 @@ pub(crate) struct Offsets {
     file: MetaFile<ConsumerOffsetSerializeWrapper>,
     table: Mutex<Committed>,
     is_changed: AtomicBool,
+    /// Queues whose group has not learned of its new offset yet; looked at without the lock, so
+    /// that a pull without one costs one load.
+    resets: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +30,8 @@ struct Committed {
     version: DataVersion,
     /// Offset by queue, by group, by topic.
     topics: HashMap<String, HashMap<String, BTreeMap<i32, i64>>>,
+    /// New offsets that a group has yet to learn of, by topic, group and queue.
+    resets: HashMap<(String, String, i32), i64>,
 }
 
 impl Offsets {
@@ -36,18 +41,53 @@ impl Offsets {
     /// The file cannot be read, nor its previous generation.
     pub(crate) fn open(file: MetaFile<ConsumerOffsetSerializeWrapper>) -> Result<Self, StoreError> {
         let loaded = file.load()?.unwrap_or_default();
-        let mut table = Committed { version: loaded.data_version, topics: HashMap::new() };
+        let mut table = Committed { version: loaded.data_version, ..Committed::default() };
         for (key, queues) in loaded.offset_table {
             if let Some((topic, group)) = key.split_once('@') {
                 table.topics.entry(topic.to_owned()).or_default().insert(group.to_owned(), queues);
             }
         }
-        Ok(Self { file, table: Mutex::new(table), is_changed: AtomicBool::new(false) })
+        Ok(Self {
+            file,
+            table: Mutex::new(table),
+            is_changed: AtomicBool::new(false),
+            resets: AtomicUsize::new(0),
+        })
     }
 
-    /// Stores a group's offset. A smaller one than before is taken too, as with RocketMQ.
+    /// Stores a group's offset. A smaller one than before is taken too, as with RocketMQ. One that
+    /// comes while the group has yet to learn of a [reset](Self::reset) is not.
     pub(crate) fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.resets.load(Ordering::Acquire) > 0
+            && table.resets.contains_key(&(topic.to_owned(), group.to_owned(), queue_id))
+        {
+            return;
+        }
+        self.put(&mut table, group, topic, queue_id, offset);
+    }
+
+    /// Sets a group's offset whatever its members say meanwhile: they learn of it by their next
+    /// pull, see [`take_reset`](Self::take_reset).
+    pub(crate) fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.resets.insert((topic.to_owned(), group.to_owned(), queue_id), offset);
+        self.resets.store(table.resets.len(), Ordering::Release);
+        self.put(&mut table, group, topic, queue_id, offset);
+    }
+
+    /// The offset that a group was reset to, the first time it is asked for.
+    pub(crate) fn take_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        if self.resets.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = table.resets.remove(&(topic.to_owned(), group.to_owned(), queue_id));
+        self.resets.store(table.resets.len(), Ordering::Release);
+        offset
+    }
+
+    fn put(&self, table: &mut Committed, group: &str, topic: &str, queue_id: i32, offset: i64) {
         if let Some(queues) = table.topics.get_mut(topic).and_then(|groups| groups.get_mut(group)) {
             if queues.len() < MAX_QUEUES || queues.contains_key(&queue_id) {
                 queues.insert(queue_id, offset);
@@ -65,6 +105,29 @@ impl Offsets {
         table.topics.get(topic)?.get(group)?.get(&queue_id).copied()
     }
 
+    /// A group's offsets in the queues of a topic.
+    pub(crate) fn of(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let queues = table.topics.get(topic).and_then(|groups| groups.get(group));
+        queues.cloned().unwrap_or_default()
+    }
+
+    /// The groups that have an offset in a topic, with their offsets by queue.
+    pub(crate) fn groups_of(&self, topic: &str) -> BTreeMap<String, BTreeMap<i32, i64>> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let groups = table.topics.get(topic).into_iter().flatten();
+        groups.map(|(group, queues)| (group.clone(), queues.clone())).collect()
+    }
+
+    /// Gives one group the offsets of another in a topic, if that one has any.
+    pub(crate) fn copy(&self, from: &str, to: &str, topic: &str) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(groups) = table.topics.get_mut(topic) else { return };
+        let Some(queues) = groups.get(from).cloned() else { return };
+        groups.insert(to.to_owned(), queues);
+        self.is_changed.store(true, Ordering::Release);
+    }
+
     /// The topics in which a group has an offset.
     pub(crate) fn topics_of(&self, group: &str) -> Vec<String> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +137,10 @@ impl Offsets {
 
     /// Forgets all offsets of a topic.
     pub(crate) fn remove_topic(&self, topic: &str) {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).topics.remove(topic);
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.topics.remove(topic);
+        table.resets.retain(|(of, _, _), _| of != topic);
+        self.resets.store(table.resets.len(), Ordering::Release);
         self.is_changed.store(true, Ordering::Release);
     }
 
@@ -85,6 +151,8 @@ impl Offsets {
             groups.remove(group);
             !groups.is_empty()
         });
+        table.resets.retain(|(_, of, _), _| of != group);
+        self.resets.store(table.resets.len(), Ordering::Release);
         self.is_changed.store(true, Ordering::Release);
     }
 
@@ -144,6 +212,33 @@ mod tests {
         again.remove_topic("u");
         assert_eq!(again.all().offset_table.len(), 1);
         assert_eq!(again.topics_of("h"), ["t"]);
+    }
+
+    #[test]
+    fn a_reset_stands_until_the_group_has_learned_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let offsets = open(folder.path());
+        offsets.commit("g", "t", 0, 5);
+        offsets.reset("g", "t", 0, 2);
+        offsets.commit("g", "t", 0, 6);
+        offsets.commit("h", "t", 0, 7);
+        assert_eq!(offsets.committed("g", "t", 0), Some(2));
+        assert_eq!(offsets.committed("h", "t", 0), Some(7));
+        assert_eq!(offsets.take_reset("g", "t", 0), Some(2));
+        assert_eq!(offsets.take_reset("g", "t", 0), None);
+        offsets.commit("g", "t", 0, 3);
+        assert_eq!(offsets.of("g", "t")[&0], 3);
+    }
+
+    #[test]
+    fn offsets_can_be_copied_to_another_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let offsets = open(folder.path());
+        offsets.commit("g", "t", 0, 5);
+        offsets.copy("g", "h", "t");
+        offsets.copy("nobody", "h", "t");
+        assert_eq!(offsets.groups_of("t").len(), 2);
+        assert_eq!(offsets.of("h", "t"), offsets.of("g", "t"));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) enum Event {
     Pull(u64),
     /// The disk has more than before, or failed, or time is up: look at what waits for it.
     Flushed,
+    /// A question to this client may have waited too long for its answer.
+    Overdue(i32),
     /// Write this frame.
     Push(Bytes),
     /// Write what is left to write and close.
@@ -109,6 +111,12 @@ impl Connections {
     /// Forgets a connection.
     pub(crate) fn closed(&self, id: ConnectionId) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// The way to a connection, if it is still open.
+    pub(crate) fn handle(&self, id: ConnectionId) -> Option<Arc<Handle>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(&id).map(|open| Arc::clone(&open.handle))
     }
 
     /// Tells one connection, if it is still open.

@@ -6,11 +6,15 @@ use oxmq::protocol::code::RequestCode;
 use oxmq::protocol::command::RemotingCommand;
 
 use super::{Event, Handle, Outgoing, Peer, Session};
+use crate::calls::Unanswered;
 use crate::core::Core;
 use crate::handler::flush_wait::FlushWait;
 use crate::handler::send::SendTurn;
 use crate::handler::send_back::send_back;
-use crate::handler::{Caller, client, cluster, group, lock, offset, pull, topic, view};
+use crate::handler::{
+    Caller, client, cluster, group, inspect, lock, offset, pull, relay, reply_message, reset,
+    topic, view,
+};
 use crate::reply::{ReplyTo, Served, not_supported};
 
 /// One connection to the broker.
@@ -45,8 +49,8 @@ impl BrokerSession {
 impl Session for BrokerSession {
     fn serve(&mut self, request: RemotingCommand, out: &mut Outgoing) {
         if request.is_response() {
-            // The broker's own requests are notices that want no answer.
-            return;
+            // Notices want no answer, so this one is to a question.
+            return self.core.answered(self.caller.handle.id(), request);
         }
         match request.request_code() {
             RequestCode::SEND_MESSAGE
@@ -61,6 +65,16 @@ impl Session for BrokerSession {
             }
             RequestCode::CONSUMER_SEND_MSG_BACK => {
                 send_back(core, caller, &request, &mut self.flush_wait, out);
+            }
+            RequestCode::GET_CONSUMER_RUNNING_INFO => relay::running_info(core, caller, &request),
+            RequestCode::CONSUME_MESSAGE_DIRECTLY => {
+                relay::consume_directly(core, caller, &request);
+            }
+            RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => {
+                relay::consumer_status(core, caller, &request);
+            }
+            RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
+                reply_message::serve(core, caller, &request);
             }
             _ => {
                 let served = answer(core, caller, &request);
@@ -78,6 +92,9 @@ impl Session for BrokerSession {
     fn event(&mut self, event: Event, out: &mut Outgoing) {
         match event {
             Event::Pull(id) => self.pulls.resume(&self.core, &self.caller, id, out),
+            Event::Overdue(opaque) => {
+                self.core.unanswered(self.caller.handle.id(), opaque, Unanswered::TimedOut);
+            }
             Event::Flushed => self.flush_wait.release(&self.core, &self.caller, out),
             // The connection serves these itself.
             Event::Push(_) | Event::Close => {}
@@ -92,6 +109,7 @@ impl Session for BrokerSession {
         let (core, id) = (&self.core, self.caller.handle.id());
         self.pulls.closed(core);
         self.flush_wait.closed(core, &self.caller);
+        core.nobody_answers(id);
         core.producers.closed(id);
         core.consumers.closed(id).iter().for_each(|changed| core.notify(changed));
     }
@@ -131,6 +149,18 @@ fn answer(core: &Core, caller: &Caller, request: &RemotingCommand) -> Served {
         RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => group::get(core, request),
         RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => Ok(group::all(core)),
         RequestCode::GET_CONSUME_STATS => group::stats(core, request),
+
+        RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => reset::reset(core, request),
+        RequestCode::CLONE_GROUP_OFFSET => reset::copy(core, request),
+        RequestCode::QUERY_CORRECTION_OFFSET => reset::correction(core, request),
+
+        RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => inspect::groups_of_topic(core, request),
+        RequestCode::QUERY_TOPICS_BY_CONSUMER => inspect::topics_of_group(core, request),
+        RequestCode::QUERY_SUBSCRIPTION_BY_CONSUMER => inspect::subscription(core, request),
+        RequestCode::QUERY_CONSUME_TIME_SPAN => inspect::time_span(core, request),
+        RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => Ok(inspect::system_topics(core)),
+        RequestCode::GET_BROKER_CONSUME_STATS => inspect::all_progress(core, request),
+        RequestCode::GET_ALL_PRODUCER_INFO => Ok(inspect::producers(core)),
 
         RequestCode::GET_BROKER_RUNTIME_INFO => Ok(cluster::runtime_info(core)),
         RequestCode::GET_BROKER_CONFIG => Ok(cluster::config(core)),

@@ -73,6 +73,15 @@ bodies! {
     TopicStatsTable: "a topic's offsets",
     ConsumeStats: "a group's progress",
     GroupList: "a group list",
+    ConsumeStatsList: "the progress of all groups",
+    QuerySubscriptionResponseBody: "a subscription",
+    QueryConsumeTimeSpanBody: "time spans",
+    QueryCorrectionOffsetBody: "corrected offsets",
+    ResetOffsetBody: "new offsets",
+    GetConsumerStatusBody: "where consumers are",
+    ProducerTableInfo: "producers",
+    QueryConsumeQueueResponseBody: "units of a consume queue",
+    GroupForbidden: "whether a group may read",
     DataVersion: "a data version",
 }
 
