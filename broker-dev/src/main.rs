@@ -1,5 +1,7 @@
 //! The `broker-dev` program: a RocketMQ name server and broker for a laptop or a test.
 
+mod store_command;
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +72,7 @@ Examples:
                                                on free ports, which the first line tells
   broker-dev --flush sync --set autoCreateTopicEnable=false
   broker-dev settings                          every setting with its value
+  broker-dev store verify ./store              is everything in the folder sound?
 
 The environment variable RUST_LOG sets what is logged to standard error (for example `debug`).
 Ctrl-C or SIGTERM stops it cleanly.";
@@ -83,6 +86,9 @@ enum Command {
     },
     /// Print every setting that --set takes, with the value it has
     Settings,
+    /// Look at the folder of a store: any RocketMQ broker's, open or not
+    #[command(subcommand)]
+    Store(store_command::StoreCommand),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -97,7 +103,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr();
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(message) => {
             let _ = writeln!(std::io::stderr(), "broker-dev: {message}");
             ExitCode::FAILURE
@@ -114,15 +120,15 @@ fn log_to_stderr() {
         .init();
 }
 
-fn run(arguments: Arguments) -> Result<(), String> {
+fn run(arguments: Arguments) -> Result<ExitCode, String> {
     let settings = settings(&arguments)?;
     match arguments.command {
+        Some(Command::Store(command)) => return Ok(store_command::run(command)),
         Some(Command::Completions { shell }) => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "broker-dev", &mut std::io::stdout());
-            Ok(())
         }
-        Some(Command::Settings) => print_settings(&settings),
+        Some(Command::Settings) => print_settings(&settings)?,
         None => {
             let clock = SystemClock::new();
             let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -130,9 +136,10 @@ fn run(arguments: Arguments) -> Result<(), String> {
                 .enable_all()
                 .build()
                 .map_err(|error| format!("cannot start: {error}"))?;
-            runtime.block_on(serve(arguments, settings, &clock))
+            runtime.block_on(serve(arguments, settings, &clock))?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn settings(arguments: &Arguments) -> Result<BrokerConfig, String> {

@@ -48,7 +48,7 @@ impl Checkpoint {
     }
 
     /// Times that are cut off or negative count as unknown: recovery then starts earlier.
-    fn decode(bytes: &[u8]) -> Self {
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
         let mut times =
             bytes.as_chunks::<8>().0.iter().map(|time| i64::from_be_bytes(*time).max(0));
         let mut next = || times.next().unwrap_or(0);

@@ -43,6 +43,7 @@ mod recovery;
 #[cfg(test)]
 mod tests;
 pub mod timer;
+pub mod tools;
 
 pub use commit_log::{Put, PutMessage};
 pub use consume_queue::Extension;

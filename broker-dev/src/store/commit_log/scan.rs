@@ -31,7 +31,13 @@ pub(crate) enum Found<'a> {
 /// Judges the bytes at `at` of a file that begins at `start` in the log.
 pub(crate) fn check(bytes: &[u8], at: usize, start: i64) -> Found<'_> {
     let rest = bytes.get(at..).unwrap_or_default();
-    if rest.is_empty() {
+    check_here(rest, rest.len() as u64, start + at as i64)
+}
+
+/// Judges the bytes that stand at `offset` of the log, `left` bytes before the end of their file.
+/// `rest` may show only the first of those, but shows a whole record if one begins here.
+pub(crate) fn check_here(rest: &[u8], left: u64, offset: i64) -> Found<'_> {
+    if left == 0 {
         return Found::Blank;
     }
     let Some(head) = rest.first_chunk::<BLANK_LENGTH>() else {
@@ -41,7 +47,7 @@ pub(crate) fn check(bytes: &[u8], at: usize, start: i64) -> Found<'_> {
     if head == 0 {
         return Found::Unwritten;
     }
-    if head == (rest.len() as u64) << 32 | u64::from(MAGIC_BLANK) {
+    if head >> 32 == left && head == left << 32 | u64::from(MAGIC_BLANK) {
         return Found::Blank;
     }
     let (record, length) = match Record::decode(rest) {
@@ -49,7 +55,7 @@ pub(crate) fn check(bytes: &[u8], at: usize, start: i64) -> Found<'_> {
         Ok(None) => return Found::Damaged("a record is longer than the file".into()),
         Err(error) => return Found::Damaged(error.to_string()),
     };
-    if record.physical_offset != start + at as i64 {
+    if record.physical_offset != offset {
         let reason = format!("a record says that it stands at {}", record.physical_offset);
         return Found::Damaged(reason);
     }
@@ -87,7 +93,7 @@ pub(crate) fn next_valid(
 }
 
 /// Positions in a window where one of the three magics begins.
-fn candidates(window: &[u8]) -> impl Iterator<Item = usize> {
+pub(crate) fn candidates(window: &[u8]) -> impl Iterator<Item = usize> {
     let [first, ..] = MAGIC_V1.to_be_bytes();
     let [blank, ..] = MAGIC_BLANK.to_be_bytes();
     memchr::memchr2_iter(first, blank, window).filter(|at| {

@@ -22,4 +22,4 @@ pub(crate) use discover::{is_safe_topic, sample_lengths};
 pub use ext::Extension;
 pub(crate) use queue::{Appended, ConsumeQueue, Entry};
 pub(crate) use table::{QueueTable, stands_for};
-pub(crate) use unit::UNIT_BYTES;
+pub(crate) use unit::{UNIT_BYTES, Unit, tags_code};

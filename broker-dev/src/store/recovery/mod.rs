@@ -407,7 +407,7 @@ impl Recovery<'_> {
 }
 
 /// Why a sound record cannot be one that this log was given.
-fn implausible(record: &Record<'_>) -> Option<String> {
+pub(crate) fn implausible(record: &Record<'_>) -> Option<String> {
     if !is_safe_topic(record.topic) || record.queue_id < 0 {
         let topic = record.topic.escape_debug();
         return Some(format!("a record of `{topic}` queue {} has no place", record.queue_id));

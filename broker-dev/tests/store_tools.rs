@@ -1,0 +1,7 @@
+//! The store's tools: on sound folders, on folders with planted damage, on hostile ones.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+#[path = "store_tools/damage.rs"]
+mod damage;
+#[path = "store_tools/world.rs"]
+mod world;
