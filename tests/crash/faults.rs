@@ -11,7 +11,7 @@ use crate::world::{
     Contents, body, contents, fill, freeze, open, open_on, options, put, sync_options,
 };
 
-const KINDS: [Call; 12] = [
+pub(crate) const KINDS: [Call; 12] = [
     Call::Create,
     Call::Open,
     Call::CreateDir,

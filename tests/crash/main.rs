@@ -10,10 +10,13 @@
     reason = "helpers of tests, with small numbers"
 )]
 
+mod cut;
 mod damage;
 mod faults;
 mod model;
 mod power;
+mod readings;
 mod reopening;
+mod share;
 mod truncation;
 mod world;

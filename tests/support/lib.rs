@@ -12,6 +12,7 @@ pub mod apache;
 pub mod broker_dev;
 pub mod java;
 pub mod java_client;
+pub mod journal;
 pub mod process;
 pub mod wire;
 

@@ -126,7 +126,7 @@ impl Store {
         }
         let lock = lock_folder(&*disk, &options)?;
         let is_clean = mark_running(&*disk, &options)?;
-        let (file, checkpoint) = CheckpointFile::open(Arc::clone(&disk), &options.root)?;
+        let (file, mut checkpoint) = CheckpointFile::open(Arc::clone(&disk), &options.root)?;
         let index = options.message_index.then(|| {
             let (dir, geometry) = (options.index_dir(), options.index_geometry());
             Arc::new(Index::new(dir, geometry, Arc::clone(&disk), Arc::clone(&clock)))
@@ -144,6 +144,11 @@ impl Store {
         let (end, last_ms) = (recovered.log.end(), recovered.log.last_store_ms());
         if let Some(index) = &index {
             index.is_complete_to(last_ms);
+        }
+        if checkpoint.durable > end {
+            // What comes to stand behind the end now is not what was synced there once.
+            checkpoint.durable = end;
+            file.write(&checkpoint)?;
         }
         let shared = Arc::new(Shared {
             clock,

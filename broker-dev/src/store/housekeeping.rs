@@ -170,6 +170,7 @@ impl Checkpointer {
             log_ms: log_ms.max(last.log_ms),
             queues_ms: queues_ms.max(last.queues_ms),
             index_ms: last.index_ms,
+            durable: shared.sync.durable(),
         };
         let is_index_behind = || shared.index.as_ref().is_some_and(|index| index.is_dirty());
         if next == *last && !is_last && !is_index_behind() {

@@ -105,17 +105,20 @@ pub(crate) fn candidates(window: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Whether a sector of the range holds only zeros: a write that never reached the disk leaves such
-/// a one behind. The range begins where a record should; what stands before it in its first sector
-/// may have been written earlier, so there only the zeros from the record's length on count. The
-/// end is widened to a whole sector.
+/// Whether a sector that held bytes of the range was never written since: it is zeros, from its
+/// beginning on or from the range's. A write that never reached the disk leaves such a one behind.
+///
+/// The range goes from where a record should begin to where the next one does.
 pub(crate) fn has_unwritten_sector(bytes: &[u8], range: Range<usize>) -> bool {
-    let first_end = range.start.next_multiple_of(SECTOR);
+    let is_zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let begin = range.start - range.start % SECTOR;
     let end = range.end.next_multiple_of(SECTOR).min(bytes.len());
-    let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == 0);
-    let head = bytes.get(range.start..first_end.min(end)).unwrap_or_default();
-    let sectors = bytes.get(first_end..end).unwrap_or_default().chunks_exact(SECTOR);
-    head.len() >= MAGIC_AT && is_zero(head) || sectors.into_iter().any(is_zero)
+    let mut sectors = bytes.get(begin..end).unwrap_or_default().chunks_exact(SECTOR);
+    // The record before may share the first sector, and be older than what was lost.
+    let first = bytes.get(range.start..(begin + SECTOR).min(bytes.len())).unwrap_or_default();
+    let length = u32::try_from(range.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let would_be_zeros = length.get(..first.len()).is_some_and(is_zeros);
+    is_zeros(first) && !would_be_zeros || sectors.any(is_zeros)
 }
 
 #[cfg(test)]
@@ -123,18 +126,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sector_whose_first_part_is_older_can_be_unwritten_too() {
+    fn sectors_that_never_reached_the_disk_are_seen() {
         let mut bytes = vec![1; 4 * SECTOR];
-        let bad = SECTOR + 100;
-        assert!(!has_unwritten_sector(&bytes, bad..bad + 50));
-        bytes[bad..2 * SECTOR].fill(0);
-        assert!(has_unwritten_sector(&bytes, bad..bad + 50));
-        assert!(has_unwritten_sector(&bytes, bad..3 * SECTOR));
-        // The length of a short record begins with zeros.
-        assert!(!has_unwritten_sector(&bytes, 2 * SECTOR - 3..3 * SECTOR));
-        bytes[2 * SECTOR - 1] = 1;
-        assert!(!has_unwritten_sector(&bytes, bad..bad + 50));
-        bytes[2 * SECTOR..3 * SECTOR].fill(0);
-        assert!(has_unwritten_sector(&bytes, bad..2 * SECTOR + 1));
+        assert!(!has_unwritten_sector(&bytes, 700..1_300));
+        bytes[700..800].fill(0);
+        assert!(!has_unwritten_sector(&bytes, 700..1_300), "a record may hold zeros");
+        bytes[700..1_024].fill(0);
+        assert!(has_unwritten_sector(&bytes, 700..1_300), "from the record on");
+        assert!(!has_unwritten_sector(&bytes, 600..1_300));
+        bytes[700..1_024].fill(1);
+        bytes[1_024..1_536].fill(0);
+        assert!(has_unwritten_sector(&bytes, 700..1_600), "one in the middle");
+        assert!(has_unwritten_sector(&bytes, 700..1_100), "the last one, as far as it is there");
+    }
+
+    #[test]
+    fn a_length_that_begins_with_zeros_is_no_sign() {
+        let mut bytes = vec![1; 4 * SECTOR];
+        bytes[SECTOR - 3..SECTOR].fill(0);
+        assert!(!has_unwritten_sector(&bytes, SECTOR - 3..SECTOR + 200));
+        assert!(has_unwritten_sector(&bytes, SECTOR - 3..SECTOR + 400), "its third byte is 1");
     }
 }

@@ -361,11 +361,19 @@ impl Recovery<'_> {
         if store_ms < self.last_store_ms {
             return true;
         }
-        if self.is_clean || store_ms <= self.checkpoint.log_ms {
+        let offset = self.start_of(bad.0) + bad.1 as i64;
+        if self.is_clean || self.was_synced(offset, store_ms) {
             return false;
         }
         let end = if next.0 == bad.0 { next.1 } else { self.bytes(bad.0).len() };
         has_unwritten_sector(self.bytes(bad.0), bad.1..end)
+    }
+
+    /// Whether the checkpoint vouches for a place, behind which is a record of this store time.
+    fn was_synced(&self, offset: i64, store_ms: i64) -> bool {
+        let Checkpoint { log_ms, durable, .. } = self.checkpoint;
+        // Of the checkpoint's own millisecond only an offset can tell.
+        offset < durable || store_ms < log_ms || (durable == 0 && store_ms == log_ms)
     }
 
     /// Cuts the log at its end, and opens it for writing.

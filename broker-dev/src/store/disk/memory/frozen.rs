@@ -1,6 +1,7 @@
 //! A disk at one moment, and what may be left of it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::Mutex;
 
@@ -25,9 +26,8 @@ impl Frozen {
     pub(super) fn of(names: &Names) -> io::Result<Self> {
         let mut contents = BTreeMap::new();
         for file in names.all_files() {
-            if !contents.contains_key(&file.number) {
-                let both = Contents { durable: file.durable().clone(), now: file.now()? };
-                contents.insert(file.number, both);
+            if let Entry::Vacant(place) = contents.entry(file.number) {
+                place.insert(Contents { durable: file.durable().clone(), now: file.now()? });
             }
         }
         Ok(Self { names: names.clone(), contents })

@@ -27,8 +27,7 @@ fn it_behaves_like_a_real_disk() {
     let outcomes = disks.map(|(disk, root)| {
         let at = |name: &str| root.join(name);
         let kind = |result: io::Result<()>| result.map_err(|error| error.kind());
-        let mut outcomes = Vec::new();
-        outcomes.push(kind(disk.open(&at("a"), Open::Existing).map(drop)));
+        let mut outcomes = vec![kind(disk.open(&at("a"), Open::Existing).map(drop))];
         outcomes.push(kind(disk.open(&at("none/a"), Open::New).map(drop)));
         outcomes.push(kind(disk.open(&at("a"), Open::New).map(drop)));
         outcomes.push(kind(disk.open(&at("a"), Open::New).map(drop)));
