@@ -333,7 +333,7 @@ fn delay_levels(folder: &Folder, ends: &Ends) -> Vec<DelaySummary> {
 
 fn checkpoint(folder: &Folder) -> Option<CheckpointSummary> {
     let bytes = read_small(folder.disk(), &folder.root().join("checkpoint"), 1 << 20).ok()?;
-    let Checkpoint { log_ms, queues_ms, index_ms } = Checkpoint::decode(&bytes);
+    let Checkpoint { log_ms, queues_ms, index_ms, .. } = Checkpoint::decode(&bytes);
     Some(CheckpointSummary { log_ms, queues_ms, index_ms })
 }
 
