@@ -6,10 +6,18 @@
 //! is a key becomes a string holding its JSON text, which Java accepts as well, so that is what
 //! [`to_vec`] leaves written.
 //!
+//! Two more ways of writing serve peers that look at the text itself: [`to_vec_with_bare_keys`] as
+//! Java's tools do by default, [`to_vec_ascii`] as Apache's name server does for readers of strict
+//! JSON.
+//!
 //! Source: fastjson 1.2.83 as RocketMQ 5.3.3 uses it.
+
+use std::io::{self, Write};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
 
 use super::DecodeError;
 
@@ -37,6 +45,121 @@ pub fn parse<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T,
 pub fn to_vec(value: &impl Serialize) -> Vec<u8> {
     // Fails only for maps whose keys are no strings, which the types here do not have.
     serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// Writes a value with whole-number keys bare: `{0:"10.0.0.1:10911"}`.
+pub fn to_vec_with_bare_keys(value: &impl Serialize) -> Vec<u8> {
+    write(value, BareKeys::default())
+}
+
+/// Writes a value as strict JSON in ASCII: other characters as `\uXXXX`.
+pub fn to_vec_ascii(value: &impl Serialize) -> Vec<u8> {
+    write(value, Ascii)
+}
+
+fn write(value: &impl Serialize, formatter: impl Formatter) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    // As for `to_vec`.
+    match value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter)) {
+        Ok(()) => bytes,
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Keys that are numbers come as a string's beginning, a number, and a string's end: the quotes are
+/// held back until it is known what stands between them.
+#[derive(Default)]
+struct BareKeys {
+    quote: Quote,
+}
+
+#[derive(Default, Clone, Copy, PartialEq)]
+enum Quote {
+    #[default]
+    None,
+    /// A quote is due if text follows.
+    Held,
+    Written,
+    /// A number stands where text was expected.
+    Dropped,
+}
+
+impl BareKeys {
+    fn open<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        if self.quote == Quote::Held {
+            self.quote = Quote::Written;
+            out.write_all(b"\"")?;
+        }
+        Ok(())
+    }
+}
+
+impl Formatter for BareKeys {
+    fn begin_string<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.quote = Quote::Held;
+        Ok(())
+    }
+
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        self.open(out)?;
+        out.write_all(fragment.as_bytes())
+    }
+
+    fn write_char_escape<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        escape: serde_json::ser::CharEscape,
+    ) -> io::Result<()> {
+        self.open(out)?;
+        serde_json::ser::CompactFormatter.write_char_escape(out, escape)
+    }
+
+    fn write_i32<W: ?Sized + Write>(&mut self, out: &mut W, value: i32) -> io::Result<()> {
+        self.write_i64(out, value.into())
+    }
+
+    fn write_i64<W: ?Sized + Write>(&mut self, out: &mut W, value: i64) -> io::Result<()> {
+        if self.quote == Quote::Held {
+            self.quote = Quote::Dropped;
+        }
+        write!(out, "{value}")
+    }
+
+    fn end_string<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.open(out)?;
+        match std::mem::take(&mut self.quote) {
+            Quote::Dropped => Ok(()),
+            _ => out.write_all(b"\""),
+        }
+    }
+}
+
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|c: char| !c.is_ascii()) {
+            let (plain, other) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let mut characters = other.chars();
+            if let Some(character) = characters.next() {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04X}")?;
+                }
+            }
+            rest = characters.as_str();
+        }
+        out.write_all(rest.as_bytes())
+    }
 }
 
 /// The byte offset that serde_json's line and column speak of.
@@ -227,6 +350,19 @@ mod tests {
             read("{a:'it\\'s \"x\"', /* note */ b:[1,2,],}").unwrap(),
             json!({"a": "it's \"x\"", "b": [1, 2]})
         );
+    }
+
+    #[test]
+    fn writes_as_java_does_for_its_own_and_for_others() {
+        let value = std::collections::BTreeMap::from([
+            (-1_i64, vec!["", "a\"b", "\u{fc}\u{1f600}!"]),
+            (7, vec![]),
+        ]);
+        let bare = String::from_utf8(to_vec_with_bare_keys(&value)).unwrap();
+        assert_eq!(bare, "{-1:[\"\",\"a\\\"b\",\"\u{fc}\u{1f600}!\"],7:[]}");
+        let ascii = String::from_utf8(to_vec_ascii(&value)).unwrap();
+        assert_eq!(ascii, r#"{"-1":["","a\"b","\u00FC\uD83D\uDE00!"],"7":[]}"#);
+        assert_eq!(read(&bare).unwrap(), read(&ascii).unwrap());
     }
 
     #[test]

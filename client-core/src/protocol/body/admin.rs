@@ -33,6 +33,14 @@ pub struct KVTable {
     pub table: BTreeMap<String, String>,
 }
 
+/// Keys and values by namespace: a name server's `kvConfig.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KVConfigSerializeWrapper {
+    /// Values by namespace and key.
+    pub config_table: BTreeMap<String, BTreeMap<String, String>>,
+}
+
 /// The offsets of each queue of a topic.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -10,6 +10,7 @@ mod config;
 mod heartbeat;
 mod lock;
 mod queue_table;
+mod registration;
 mod route;
 
 pub use admin::*;
@@ -17,6 +18,7 @@ pub use config::*;
 pub use heartbeat::*;
 pub use lock::*;
 pub use queue_table::*;
+pub use registration::*;
 pub use route::*;
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,8 @@ macro_rules! bodies {
 bodies! {
     TopicRouteData: "a topic route",
     ClusterInfo: "cluster information",
+    GetBrokerMemberGroupResponseBody: "a broker group's members",
+    KVConfigSerializeWrapper: "the table of KV configurations",
     TopicList: "a topic list",
     KVTable: "a table of keys and values",
     RegisterBrokerBody: "a broker's registration",
