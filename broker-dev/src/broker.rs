@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use oxmq::clock::{self, SharedClock};
 use oxmq::protocol::body::TopicConfig;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Mover;
 use crate::config::BrokerConfig;
 use crate::core::{Core, Parts};
+use crate::entrance::{Entrance, ListenerAddresses, reachable_by};
 use crate::events::{Events, Wake};
 use crate::liveness::Liveness;
 use crate::meta::{Groups, MetaFile, Offsets, Topics};
-use crate::name_server::{NameServer, NameServerSession};
-use crate::options::Options;
+use crate::name_server::{self, Directory, Place};
+use crate::options::{NamedListener, Options};
 use crate::registration::{self, Registrar};
 use crate::schedule::{self, Schedule};
-use crate::server::{BrokerSession, Connections, Listener, bind};
+use crate::server::{BrokerSession, Listener};
 use crate::statistics;
 use crate::store::disk::Disk;
 use crate::store::{RecoveryReport, Store, StoreError, StoreOptions};
@@ -78,10 +78,11 @@ fn in_words(error: &io::Error) -> String {
 /// [`stop`](Self::stop) ends it cleanly.
 pub struct Broker {
     core: Arc<Core>,
-    name_server: Arc<NameServer>,
+    name_server: Arc<Directory>,
     name_server_address: SocketAddr,
     broker_address: SocketAddr,
-    name_server_connections: Arc<Connections>,
+    /// The usual listener and the named ones.
+    listeners: Vec<ListenerAddresses>,
     mover: Mover,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -106,33 +107,46 @@ impl Broker {
     /// An address cannot be listened on, or the store does not open. Nothing is left running, and
     /// nothing that was there is changed.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let name_server_socket =
-            listen("name server", &options.name_server_address, options.allow_public)?;
-        let broker_socket = listen("broker", &options.broker_address, options.allow_public)?;
-        let name_server_address = address_of(&name_server_socket, &options.name_server_address)?;
-        let broker_address = address_of(&broker_socket, &options.broker_address)?;
-
+        let allow_public = options.allow_public;
+        let usual = NamedListener {
+            name: String::new(),
+            name_server_address: options.name_server_address,
+            broker_address: options.broker_address,
+            advertised: None,
+        };
+        let entrances: Vec<Entrance> = std::iter::once(usual)
+            .chain(options.listeners)
+            .map(|listener| Entrance::open(listener, allow_public))
+            .collect::<Result<_, _>>()?;
+        let listeners: Vec<_> = entrances.iter().map(Entrance::addresses).collect();
+        let usual = listeners.first().cloned().ok_or(StartError::Store(StoreError::Closed))?;
+        let broker_address = usual.broker;
         let (clock, mover) = options.time.start();
         let liveness = Liveness::new(Arc::clone(&clock));
-        let name_server = Arc::new(NameServer::new(liveness.clone()));
         let folder = Folder::new(options.store)?;
+        let place = Place { disk: Arc::clone(&options.disk), root: folder.path.clone() };
+        let name_server = Directory::open(liveness.clone(), options.name_server, Some(place))?;
+        let name_server = Arc::new(name_server);
         let config = options.settings;
+        let is_explicit = !config.advertised_ip.is_empty();
         let registrar = Registrar::new(&config, broker_address, Some(Arc::clone(&name_server)));
+        let registered = registrar.address().to_owned();
+        name_server.set_here(reachable_by(&entrances, registered, is_explicit));
         let core =
             open(&folder.path, config, clock, liveness, options.disk, registrar, broker_address)?;
         let broker = Self {
             core: Arc::new(core),
             name_server,
-            name_server_address,
+            name_server_address: usual.name_server,
             broker_address,
-            name_server_connections: Arc::default(),
+            listeners,
             mover,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             folder,
         };
         broker.core.registrar.register_here(broker.core.topics.all());
-        broker.serve(name_server_socket, broker_socket);
+        broker.serve(entrances);
         broker.spawn_background();
         Ok(broker)
     }
@@ -145,6 +159,11 @@ impl Broker {
     /// Where the broker listens.
     pub fn broker_address(&self) -> SocketAddr {
         self.broker_address
+    }
+
+    /// Where a named listener of [`Options::listeners`] listens.
+    pub fn listener(&self, name: &str) -> Option<&ListenerAddresses> {
+        self.listeners.iter().skip(1).find(|listener| &*listener.name == name)
     }
 
     /// The store's folder.
@@ -210,26 +229,20 @@ impl Broker {
         }
     }
 
-    fn serve(&self, name_server_socket: TcpListener, broker_socket: TcpListener) {
-        let name_server = Arc::clone(&self.name_server);
-        let listener = Listener {
-            socket: name_server_socket,
-            connections: Arc::clone(&self.name_server_connections),
-            clock: Arc::clone(&self.core.clock),
-        };
-        let session = move |peer, handle: Arc<_>| {
-            NameServerSession::new(Arc::clone(&name_server), peer, &handle)
-        };
-        self.tasks.spawn(listener.run(self.stop.clone(), self.tasks.clone(), session));
-
-        let core = Arc::clone(&self.core);
-        let listener = Listener {
-            socket: broker_socket,
-            connections: Arc::clone(&self.core.connections),
-            clock: Arc::clone(&self.core.clock),
-        };
-        let session = move |peer, handle| BrokerSession::new(Arc::clone(&core), peer, handle);
-        self.tasks.spawn(listener.run(self.stop.clone(), self.tasks.clone(), session));
+    fn serve(&self, entrances: Vec<Entrance>) {
+        let (clock, stop, tasks) = (&self.core.clock, &self.stop, &self.tasks);
+        for (id, entrance) in entrances.into_iter().enumerate() {
+            let sockets = entrance.name_server.sockets;
+            name_server::serve(&self.name_server, sockets, id, clock, stop, tasks);
+            for socket in entrance.broker.sockets {
+                let core = Arc::clone(&self.core);
+                let connections = Arc::clone(&core.connections);
+                let listener = Listener { socket, connections, clock: Arc::clone(clock) };
+                let session =
+                    move |peer, handle| BrokerSession::new(Arc::clone(&core), peer, handle);
+                tasks.spawn(listener.run(stop.clone(), tasks.clone(), session));
+            }
+        }
     }
 
     fn spawn_background(&self) {
@@ -237,11 +250,9 @@ impl Broker {
         self.background(schedule::run(core.clone()));
         self.background(watch_alarm(core.clone()));
         self.background(save_periodically(core.clone()));
-        self.background(expire_periodically(
-            core.clone(),
-            Arc::clone(&self.name_server),
-            Arc::clone(&self.name_server_connections),
-        ));
+        self.background(expire_periodically(core.clone()));
+        let name_server = Arc::downgrade(&self.name_server);
+        self.background(name_server::expire_periodically(name_server, self.clock()));
         self.background(sample_periodically(core.clone()));
         self.background(register_here_periodically(core.clone()));
         for address in other_name_servers(&self.core.config) {
@@ -291,26 +302,6 @@ impl Drop for Folder {
             tracing::warn!(folder = %self.path.display(), %error, "a temporary store stays behind");
         }
     }
-}
-
-fn listen(
-    what: &'static str,
-    address: &str,
-    allow_public: bool,
-) -> Result<TcpListener, StartError> {
-    let refused = |source| StartError::Listen { what, address: address.to_owned(), source };
-    let socket = bind(address).map_err(refused)?;
-    let local = socket.local_addr().map_err(refused)?;
-    if !local.ip().to_canonical().is_loopback() && !allow_public {
-        return Err(StartError::Public { address: address.to_owned() });
-    }
-    Ok(socket)
-}
-
-fn address_of(socket: &TcpListener, address: &str) -> Result<SocketAddr, StartError> {
-    let what = "broker";
-    let refused = |source| StartError::Listen { what, address: address.to_owned(), source };
-    socket.local_addr().map_err(refused)
 }
 
 /// Opens the store and everything that is kept beside it.
@@ -457,21 +448,8 @@ async fn save_periodically(core: Weak<Core>) {
     .await;
 }
 
-async fn expire_periodically(
-    core: Weak<Core>,
-    name_server: Arc<NameServer>,
-    name_server_connections: Arc<Connections>,
-) {
-    periodically(
-        core,
-        |_| EXPIRY_SCAN,
-        |core| {
-            core.expire_clients();
-            name_server.expire();
-            name_server_connections.close_idle(core.liveness.now());
-        },
-    )
-    .await;
+async fn expire_periodically(core: Weak<Core>) {
+    periodically(core, |_| EXPIRY_SCAN, |core| core.expire_clients()).await;
 }
 
 async fn sample_periodically(core: Weak<Core>) {

@@ -8,99 +8,13 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::schedule::DelayLevels;
+use crate::settings::{Value, settings};
 use crate::store::FlushMode;
 
-/// A setting that cannot be taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// No setting has this name.
-    #[error("there is no setting `{key}`{}", nearest.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
-    UnknownKey {
-        /// The name as given.
-        key: String,
-        /// The known name that looks most like it.
-        nearest: Option<&'static str>,
-    },
-    /// A setting of RocketMQ's that is given to this broker in another way.
-    #[error("`{key}` is set by {by}")]
-    SetElsewhere {
-        /// The name as given.
-        key: &'static str,
-        /// What sets it here.
-        by: &'static str,
-    },
-    /// The text is no value of the setting's type.
-    #[error("`{key}` should be {expected}, but is `{found}`")]
-    BadValue {
-        /// The setting's name.
-        key: &'static str,
-        /// What it can be, in words.
-        expected: &'static str,
-        /// The text as given.
-        found: String,
-    },
-    /// Not of the form `name=value`.
-    #[error("`{0}` is not of the form name=value")]
-    NotAPair(String),
-}
-
-/// A type that a setting can have.
-trait Value: Sized {
-    const EXPECTED: &'static str;
-    fn parse(text: &str) -> Option<Self>;
-    fn print(&self) -> String;
-}
-
-macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr, $key:literal;)+) => {
-        /// Every setting that the broker knows.
-        #[derive(Debug, Clone, PartialEq)]
-        #[non_exhaustive]
-        pub struct BrokerConfig {
-            $($(#[doc = $doc])+ #[doc = ""] #[doc = concat!("RocketMQ's name: `", $key, "`.")] pub $field: $type,)+
-        }
-
-        impl Default for BrokerConfig {
-            fn default() -> Self {
-                Self { $($field: $default,)+ }
-            }
-        }
-
-        /// The names of all settings.
-        const KEYS: &[&str] = &[$($key,)+];
-
-        impl BrokerConfig {
-            /// Sets one value by its RocketMQ name.
-            ///
-            /// # Errors
-            /// Unknown names, with the nearest known one, and texts that are no such value.
-            pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
-                let value = value.trim();
-                match key.trim() {
-                    $($key => {
-                        self.$field = <$type as Value>::parse(value).ok_or(ConfigError::BadValue {
-                            key: $key,
-                            expected: <$type as Value>::EXPECTED,
-                            found: value.to_owned(),
-                        })?;
-                    })+
-                    unknown => return Err(unknown_key(unknown)),
-                }
-                Ok(())
-            }
-
-            /// Every setting as its RocketMQ name and its value as text, in the order of the names.
-            pub fn entries(&self) -> Vec<(&'static str, String)> {
-                let mut entries = vec![$(($key, self.$field.print()),)+];
-                entries.sort_unstable_by_key(|(key, _)| *key);
-                entries
-            }
-        }
-    };
-}
-
 settings! {
+    /// Every setting that the broker knows.
+    BrokerConfig
+
     /// Name of the broker group.
     broker_name: String = "broker-a".to_owned(), "brokerName";
     /// Name of the cluster.
@@ -181,58 +95,13 @@ settings! {
     save_delay_interval: Millis = Millis(10_000), "flushDelayOffsetInterval";
 }
 
-/// Settings of RocketMQ's that are arguments of their own here.
-const ELSEWHERE: &[(&str, &str)] = &[
+/// Settings of RocketMQ's that are arguments of their own here, and which.
+pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("listenPort", "--broker-address (`Options::broker_address`)"),
     ("bindAddress", "--broker-address (`Options::broker_address`)"),
     ("storePathRootDir", "--store (`Options::store`)"),
     ("storePathCommitLog", "--store (`Options::store`)"),
 ];
-
-impl BrokerConfig {
-    /// Sets one value from `name=value`.
-    ///
-    /// # Errors
-    /// As [`set`](Self::set), and text without `=`.
-    pub fn set_pair(&mut self, pair: &str) -> Result<(), ConfigError> {
-        let (key, value) =
-            pair.split_once('=').ok_or_else(|| ConfigError::NotAPair(pair.to_owned()))?;
-        self.set(key, value)
-    }
-}
-
-fn unknown_key(key: &str) -> ConfigError {
-    if let Some((key, by)) = ELSEWHERE.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)) {
-        return ConfigError::SetElsewhere { key, by };
-    }
-    let nearest = KEYS
-        .iter()
-        .map(|known| (distance(&key.to_lowercase(), &known.to_lowercase()), *known))
-        .min()
-        .filter(|(distance, known)| *distance * 2 <= known.len())
-        .map(|(_, known)| known);
-    ConfigError::UnknownKey { key: key.to_owned(), nearest }
-}
-
-/// How many characters must be changed, added or removed to turn one text into the other.
-fn distance(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
-    for (line, from) in left.chars().enumerate() {
-        let mut corner = line;
-        let mut before = line + 1;
-        for (cell, to) in row.iter_mut().zip(std::iter::once(None).chain(right.chars().map(Some))) {
-            let Some(to) = to else {
-                *cell = line + 1;
-                continue;
-            };
-            let changed = corner + usize::from(from != to);
-            corner = *cell;
-            before = changed.min(*cell + 1).min(before + 1);
-            *cell = before;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
 
 /// A duration that is written as whole milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -348,12 +217,5 @@ mod tests {
         );
         assert!(config.set_pair("nothing").is_err());
         assert_eq!(config, BrokerConfig::default());
-    }
-
-    #[test]
-    fn distances_are_counted_in_edits() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("same", "same"), 0);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::Time;
 use crate::config::BrokerConfig;
+use crate::name_server::NameServerConfig;
 use crate::store::FlushMode;
 use crate::store::disk::{Disk, RealDisk};
 
@@ -20,6 +21,9 @@ pub struct Options {
     pub name_server_address: String,
     /// Where the broker listens, `host:port`; port 0 is any free one. Default `127.0.0.1:10911`.
     pub broker_address: String,
+    /// More ways in, beside the usual one: for askers that are to be told another address of the
+    /// broker than the usual ones. Default: none.
+    pub listeners: Vec<NamedListener>,
     /// Whether other machines may reach a broker that asks nobody who they are. Default `false`:
     /// only addresses of this machine are listened on.
     pub allow_public: bool,
@@ -32,6 +36,26 @@ pub struct Options {
     pub disk: Arc<dyn Disk>,
     /// Everything else, under RocketMQ's names.
     pub settings: BrokerConfig,
+    /// The name server's settings, under RocketMQ's names.
+    pub name_server: NameServerConfig,
+}
+
+/// A way in of its own: who comes through it is told an address of the broker that fits it.
+///
+/// An address in a route is the one by which the asker reached the name server, with the port of
+/// the broker's socket in the same listener. Where ports are mapped on the way (a container's
+/// published ports), nobody here can see to which: then `advertised` says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedListener {
+    /// Its name.
+    pub name: String,
+    /// Where its askers find the name server, `host:port`.
+    pub name_server_address: String,
+    /// Where they find the broker, `host:port`.
+    pub broker_address: String,
+    /// What they are told of the broker, `host` or `host:port`; `None`: the address by which they
+    /// came. This goes before `brokerIP1`.
+    pub advertised: Option<String>,
 }
 
 impl Default for Options {
@@ -39,11 +63,13 @@ impl Default for Options {
         Self {
             name_server_address: "127.0.0.1:9876".to_owned(),
             broker_address: "127.0.0.1:10911".to_owned(),
+            listeners: Vec::new(),
             allow_public: false,
             store: None,
             time: Time::Machine,
             disk: Arc::new(RealDisk),
             settings: BrokerConfig::default(),
+            name_server: NameServerConfig::default(),
         }
     }
 }

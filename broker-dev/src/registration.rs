@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
 use crate::core::Core;
-use crate::name_server::{NameServer, Registration};
+use crate::name_server::{Directory, Registration, RemoveFrom};
 
 /// How long a name server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(24);
@@ -30,7 +30,7 @@ pub(crate) struct Registrar {
     broker_id: i64,
     address: String,
     /// The name server in this process.
-    here: Option<Arc<NameServer>>,
+    here: Option<Arc<Directory>>,
     /// Counts changes that other name servers should hear of.
     changed: watch::Sender<u64>,
 }
@@ -40,7 +40,7 @@ impl Registrar {
     pub(crate) fn new(
         config: &BrokerConfig,
         address: SocketAddr,
-        here: Option<Arc<NameServer>>,
+        here: Option<Arc<Directory>>,
     ) -> Self {
         let address = match config.advertised_ip.as_str() {
             "" => address.to_string(),
@@ -56,6 +56,11 @@ impl Registrar {
         }
     }
 
+    /// What this broker is known by.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Registers with the name server in this process.
     pub(crate) fn register_here(&self, topics: TopicConfigSerializeWrapper) {
         let Some(here) = &self.here else { return };
@@ -66,12 +71,13 @@ impl Registrar {
             address: self.address.clone(),
             ha_address: None,
             expiry: None,
-            enable_acting_master: false,
+            enable_acting_master: Some(false),
+            zone_name: None,
             topics,
+            is_complete: true,
             connection: None,
         };
-        let now = here.now();
-        if let Err(error) = here.table().register(registration, now) {
+        if let Err(error) = here.register(registration) {
             tracing::error!(%error, "the name server in this process refuses the broker");
         }
     }
@@ -87,7 +93,7 @@ impl Registrar {
     /// A topic is gone.
     pub(crate) fn topic_removed(&self, topic: &str) {
         if let Some(here) = &self.here {
-            here.table().remove_topic(topic, Some(&self.broker_name));
+            here.table().remove_topic(topic, &RemoveFrom::Broker(&self.broker_name));
         }
         self.changed.send_modify(|changes| *changes += 1);
     }
@@ -119,6 +125,7 @@ impl Registrar {
             enable_acting_master: Some(false),
             compressed: Some(false),
             body_crc32: Some(0),
+            zone_name: None,
         };
         let body = RegisterBrokerBody {
             topic_config_serialize_wrapper: topics,

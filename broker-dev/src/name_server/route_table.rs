@@ -1,4 +1,5 @@
-//! What the name server knows, as a pure state machine: the time is passed in.
+//! Which brokers there are and which queues each has, as a pure state machine: the time is passed
+//! in.
 //!
 //! Source: RocketMQ 5.3.3 `namesrv/routeinfo/RouteInfoManager`.
 
@@ -6,39 +7,43 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use oxmq::protocol::body::{
-    BrokerData, ClusterInfo, DataVersion, QueueData, TopicConfig, TopicConfigSerializeWrapper,
-    TopicRouteData,
+    DataVersion, QueueData, TopicConfig, TopicConfigSerializeWrapper, perm,
 };
+use serde_json::Value;
 
 use crate::server::ConnectionId;
 
 /// How long a broker lives without registering, unless it asks for another time.
 const EXPIRY: Duration = Duration::from_secs(120);
 
-/// The most brokers, and the most topics of one broker.
+/// The most brokers, and the most topics, counted once for each broker that has them.
 const MAX_BROKERS: usize = 10_000;
-const MAX_TOPICS: usize = 1_000_000;
+const MAX_TOPICS: usize = 2_000_000;
 
-/// Everything a name server knows.
+/// Everything a name server knows of brokers.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
     /// Broker groups by name.
-    groups: BTreeMap<String, BrokerGroup>,
+    pub(super) groups: BTreeMap<String, BrokerGroup>,
     /// Queues by topic, then by broker name.
-    topics: BTreeMap<String, BTreeMap<String, QueueData>>,
+    pub(super) topics: BTreeMap<String, BTreeMap<String, QueueData>>,
+    /// Where the queues of static topics are, by topic, then by broker name.
+    pub(super) mappings: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
+/// Brokers that share a name.
 #[derive(Debug)]
-struct BrokerGroup {
-    cluster: String,
-    enable_acting_master: bool,
-    members: BTreeMap<i64, Live>,
+pub(super) struct BrokerGroup {
+    pub(super) cluster: String,
+    pub(super) enable_acting_master: bool,
+    pub(super) zone_name: Option<String>,
+    pub(super) members: BTreeMap<i64, Live>,
 }
 
 /// One live broker.
 #[derive(Debug)]
-struct Live {
-    address: String,
+pub(super) struct Live {
+    pub(super) address: String,
     ha_address: Option<String>,
     data_version: DataVersion,
     heard: Duration,
@@ -57,9 +62,21 @@ pub(crate) struct Registration {
     pub(crate) ha_address: Option<String>,
     /// After what silence it counts as gone; `None`: two minutes.
     pub(crate) expiry: Option<Duration>,
-    pub(crate) enable_acting_master: bool,
+    /// `None`: a broker of 4.9, which knows nothing of it.
+    pub(crate) enable_acting_master: Option<bool>,
+    pub(crate) zone_name: Option<String>,
     pub(crate) topics: TopicConfigSerializeWrapper,
+    /// Whether the broker has no other topics than these.
+    pub(crate) is_complete: bool,
     pub(crate) connection: Option<ConnectionId>,
+}
+
+/// What a registration comes to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Registered {
+    /// For slaves: whom to follow.
+    pub(crate) master: Option<Master>,
+    pub(crate) change: Option<MinIdChange>,
 }
 
 /// The master of a group, as its slaves are told.
@@ -67,6 +84,19 @@ pub(crate) struct Registration {
 pub(crate) struct Master {
     pub(crate) address: String,
     pub(crate) ha_address: Option<String>,
+}
+
+/// Another broker of a group has the smallest id now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MinIdChange {
+    pub(crate) id: i64,
+    pub(crate) address: String,
+    /// Who had it, if it went away.
+    pub(crate) offline: Option<String>,
+    /// Where the newcomer serves replicas, if it is one.
+    pub(crate) ha_address: Option<String>,
+    /// Who is to be told.
+    pub(crate) tell: Vec<String>,
 }
 
 /// Why a registration was not taken.
@@ -79,6 +109,22 @@ pub(crate) enum RegisterError {
     Full,
 }
 
+/// One broker of a group, as it names itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BrokerKey<'a> {
+    pub(crate) cluster: &'a str,
+    pub(crate) broker_name: &'a str,
+    pub(crate) address: &'a str,
+}
+
+/// Brokers that are gone.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gone {
+    pub(crate) changes: Vec<MinIdChange>,
+    /// The connections over which they had registered.
+    pub(crate) connections: Vec<ConnectionId>,
+}
+
 impl RouteTable {
     /// Takes a registration; tells a slave who its master is.
     ///
@@ -88,27 +134,41 @@ impl RouteTable {
         &mut self,
         registration: Registration,
         now: Duration,
-    ) -> Result<Option<Master>, RegisterError> {
+    ) -> Result<Registered, RegisterError> {
         let Registration { cluster, broker_name, broker_id, address, topics, .. } = registration;
         let known = self.groups.get(&broker_name);
         let known = known.and_then(|group| group.members.get(&broker_id));
         let is_new = known.is_none();
-        if is_new && topics.topic_config_table.len() == 1 {
+        let table = &topics.topic_config_table;
+        if is_new && table.len() == 1 {
             return Err(RegisterError::OneTopic(broker_name));
         }
-        if (is_new && self.groups.len() >= MAX_BROKERS)
-            || topics.topic_config_table.len() > MAX_TOPICS
+        if let Some(known) = known
+            && known.address != address
+            && known.data_version.state_version > topics.data_version.state_version
+        {
+            let (now, before) = (&address, &known.address);
+            tracing::warn!(broker = broker_name, id = broker_id, %now, %before, "the same id with an older state registers from another address: passed over");
+            return Ok(Registered::default());
+        }
+        let version = known.filter(|known| known.address == address);
+        let is_changed = version.is_none_or(|known| known.data_version != topics.data_version);
+        if (is_new && self.members() >= MAX_BROKERS)
+            || (is_changed && self.entries() + table.len() > MAX_TOPICS)
         {
             return Err(RegisterError::Full);
         }
-        let is_changed = known.is_none_or(|known| known.data_version != topics.data_version);
+
         let group = self.groups.entry(broker_name.clone()).or_insert_with(|| BrokerGroup {
             cluster: cluster.clone(),
             enable_acting_master: false,
+            zone_name: None,
             members: BTreeMap::new(),
         });
         group.cluster = cluster;
-        group.enable_acting_master = registration.enable_acting_master;
+        group.zone_name = registration.zone_name;
+        group.enable_acting_master = registration.enable_acting_master.unwrap_or_default();
+        let smallest = group.members.keys().next().copied().unwrap_or_default();
         // The same address under another id: a slave became master, or the other way round.
         group.members.retain(|id, live| *id == broker_id || live.address != address);
         let live = Live {
@@ -120,111 +180,97 @@ impl RouteTable {
             connection: registration.connection,
         };
         group.members.insert(broker_id, live);
+
+        let is_smallest = group.members.keys().next() == Some(&broker_id);
         let is_master = broker_id == 0;
-        if is_master && is_changed {
-            self.set_topics(&broker_name, topics.topic_config_table);
+        let is_first_slave =
+            !is_master && is_smallest && registration.enable_acting_master.is_some();
+        let change = (broker_id < smallest).then(|| group.newcomer(broker_id)).flatten();
+        let wipe = is_first_slave && group.enable_acting_master;
+        if is_master || is_first_slave {
+            let is_complete = registration.is_complete;
+            self.set_topics(&broker_name, topics, is_changed, is_complete, wipe);
         }
-        Ok(if is_master { None } else { self.master(&broker_name) })
+        let master = if is_master { None } else { self.master(&broker_name) };
+        Ok(Registered { master, change })
     }
 
     /// A topic of a known broker is new or has changed.
     pub(crate) fn put_topic(&mut self, broker_name: &str, topic: &TopicConfig) {
         if self.groups.contains_key(broker_name) {
             let queues = queues_of(broker_name, topic);
-            let brokers = self.topics.entry(topic.topic_name.clone()).or_default();
-            brokers.insert(broker_name.to_owned(), queues);
+            self.put_queues(topic.topic_name.clone(), queues);
         }
     }
 
-    /// A topic is gone, from one broker or from all.
-    pub(crate) fn remove_topic(&mut self, topic: &str, broker_name: Option<&str>) {
+    /// An operator tells which queues a topic has; not taken if one of the brokers is unknown.
+    pub(crate) fn put_route(&mut self, topic: &str, queues: Vec<QueueData>) {
+        let is_known = queues.iter().all(|queues| self.groups.contains_key(&queues.broker_name));
+        if !is_known || self.entries() + queues.len() > MAX_TOPICS {
+            tracing::warn!(topic, "a route that names unknown brokers is passed over");
+            return;
+        }
+        queues.into_iter().for_each(|queues| self.put_queues(topic.to_owned(), queues));
+    }
+
+    /// A topic is gone: from one broker, from those of a cluster, or from all.
+    pub(crate) fn remove_topic(&mut self, topic: &str, from: &RemoveFrom<'_>) {
         let Some(brokers) = self.topics.get_mut(topic) else { return };
-        brokers.retain(|name, _| broker_name.is_some_and(|gone| gone != name));
+        let groups = &self.groups;
+        brokers.retain(|name, _| match from {
+            RemoveFrom::All => false,
+            RemoveFrom::Broker(gone) => name != gone,
+            RemoveFrom::Cluster(gone) => {
+                groups.get(name).is_none_or(|group| group.cluster != *gone)
+            }
+        });
         if brokers.is_empty() {
             self.topics.remove(topic);
         }
     }
 
-    /// A broker says goodbye.
-    pub(crate) fn unregister(&mut self, broker_name: &str, broker_id: i64) {
-        self.remove(|name, id, _| name == broker_name && id == broker_id);
+    /// Takes the permission to write from a broker's topics, or gives it; how many it has.
+    pub(crate) fn set_writable(&mut self, broker_name: &str, is_writable: bool) -> usize {
+        let queues = self.topics.values_mut().filter_map(|brokers| brokers.get_mut(broker_name));
+        queues
+            .map(|queues| {
+                // As Apache: what else a topic was allowed is not remembered.
+                queues.perm =
+                    if is_writable { perm::READ | perm::WRITE } else { queues.perm & !perm::WRITE };
+            })
+            .count()
+    }
+
+    /// Brokers say goodbye.
+    pub(crate) fn unregister(&mut self, broker: BrokerKey<'_>) -> Gone {
+        self.remove(|name, _, live| name == broker.broker_name && live.address == broker.address)
     }
 
     /// A connection is gone, and the brokers that registered over it.
-    pub(crate) fn closed(&mut self, connection: ConnectionId) {
-        self.remove(|_, _, live| live.connection == Some(connection));
+    pub(crate) fn closed(&mut self, connection: ConnectionId) -> Gone {
+        self.remove(|_, _, live| live.connection == Some(connection))
     }
 
     /// Removes brokers that were silent for too long.
-    pub(crate) fn expire(&mut self, now: Duration) {
+    pub(crate) fn expire(&mut self, now: Duration) -> Gone {
         self.remove(|name, id, live| {
             let is_expired = now.saturating_sub(live.heard) > live.expiry;
             if is_expired {
                 tracing::warn!(broker = name, id, "a broker has not registered for too long");
             }
             is_expired
-        });
-    }
-
-    /// A broker asks whether it must send its topics; this counts as a sign of life.
-    ///
-    /// Returns the version known, if it is.
-    pub(crate) fn data_version(
-        &mut self,
-        broker_name: &str,
-        broker_id: i64,
-        now: Duration,
-    ) -> Option<DataVersion> {
-        let live = self.groups.get_mut(broker_name)?.members.get_mut(&broker_id)?;
-        live.heard = now;
-        Some(live.data_version.clone())
-    }
-
-    /// Where a topic's queues are; `None` if no live broker has it.
-    pub(crate) fn route(&self, topic: &str) -> Option<TopicRouteData> {
-        let queues = self.topics.get(topic)?;
-        let broker_datas: Vec<_> =
-            queues.keys().filter_map(|name| self.broker_data(name)).collect();
-        (!broker_datas.is_empty()).then(|| TopicRouteData {
-            broker_datas,
-            queue_datas: queues.values().cloned().collect(),
-            ..TopicRouteData::default()
         })
     }
 
-    /// All brokers by cluster.
-    pub(crate) fn cluster_info(&self) -> ClusterInfo {
-        let mut info = ClusterInfo::default();
-        for (name, group) in &self.groups {
-            info.cluster_addr_table.entry(group.cluster.clone()).or_default().push(name.clone());
-            info.broker_addr_table.extend(self.broker_data(name).map(|data| (name.clone(), data)));
+    /// A sign of life; the version of the broker's topics that is known, if it is.
+    pub(crate) fn alive(&mut self, broker: BrokerKey<'_>, now: Duration) -> Option<&DataVersion> {
+        let group = self.groups.get_mut(broker.broker_name)?;
+        if group.cluster != broker.cluster {
+            return None;
         }
-        info
-    }
-
-    /// All topics.
-    pub(crate) fn topics(&self) -> Vec<String> {
-        self.topics.keys().cloned().collect()
-    }
-
-    /// The topics of a cluster.
-    pub(crate) fn topics_of_cluster(&self, cluster: &str) -> Vec<String> {
-        let is_member =
-            |name: &String| self.groups.get(name).is_some_and(|group| group.cluster == cluster);
-        let topics = self.topics.iter().filter(|(_, brokers)| brokers.keys().any(is_member));
-        topics.map(|(topic, _)| topic.clone()).collect()
-    }
-
-    fn broker_data(&self, name: &str) -> Option<BrokerData> {
-        let group = self.groups.get(name)?;
-        let addresses = group.members.iter().map(|(id, live)| (*id, live.address.clone()));
-        Some(BrokerData {
-            broker_addrs: addresses.collect(),
-            broker_name: name.to_owned(),
-            cluster: group.cluster.clone(),
-            enable_acting_master: group.enable_acting_master,
-            zone_name: None,
-        })
+        let live = group.members.values_mut().find(|live| live.address == broker.address)?;
+        live.heard = now;
+        Some(&live.data_version)
     }
 
     fn master(&self, broker_name: &str) -> Option<Master> {
@@ -232,34 +278,144 @@ impl RouteTable {
         Some(Master { address: live.address.clone(), ha_address: live.ha_address.clone() })
     }
 
-    fn set_topics(&mut self, broker_name: &str, configs: BTreeMap<String, TopicConfig>) {
-        self.topics.retain(|topic, brokers| {
-            if !configs.contains_key(topic) {
-                brokers.remove(broker_name);
-            }
-            !brokers.is_empty()
-        });
-        for (topic, config) in configs {
-            let queues = queues_of(broker_name, &config);
-            self.topics.entry(topic).or_default().insert(broker_name.to_owned(), queues);
-        }
+    fn members(&self) -> usize {
+        self.groups.values().map(|group| group.members.len()).sum()
     }
 
-    fn remove(&mut self, gone: impl Fn(&str, i64, &Live) -> bool) {
-        let mut empty = BTreeSet::new();
-        self.groups.retain(|name, group| {
-            group.members.retain(|id, live| !gone(name, *id, live));
-            if group.members.is_empty() {
-                empty.insert(name.clone());
-            }
-            !group.members.is_empty()
-        });
-        if !empty.is_empty() {
-            self.topics.retain(|_, brokers| {
-                brokers.retain(|name, _| !empty.contains(name));
+    fn entries(&self) -> usize {
+        self.topics.values().map(BTreeMap::len).sum()
+    }
+
+    fn put_queues(&mut self, topic: String, queues: QueueData) {
+        let brokers = self.topics.entry(topic).or_default();
+        brokers.insert(queues.broker_name.clone(), queues);
+    }
+
+    fn set_topics(
+        &mut self,
+        broker_name: &str,
+        told: TopicConfigSerializeWrapper,
+        is_changed: bool,
+        is_complete: bool,
+        wipe: bool,
+    ) {
+        let configs = told.topic_config_table;
+        if is_complete && told.topic_queue_mapping_info_map.is_empty() {
+            self.topics.retain(|topic, brokers| {
+                if !configs.contains_key(topic) {
+                    brokers.remove(broker_name);
+                }
                 !brokers.is_empty()
             });
         }
+        for (topic, config) in configs {
+            let brokers = self.topics.entry(topic).or_default();
+            if is_changed || !brokers.contains_key(broker_name) {
+                let mut queues = queues_of(broker_name, &config);
+                if wipe {
+                    queues.perm &= !perm::WRITE;
+                }
+                brokers.insert(broker_name.to_owned(), queues);
+            }
+        }
+        if is_changed {
+            for (topic, mapping) in told.topic_queue_mapping_info_map {
+                let brokers = self.mappings.entry(topic).or_default();
+                brokers.insert(broker_name.to_owned(), mapping);
+            }
+        }
+    }
+
+    fn remove(&mut self, gone: impl Fn(&str, i64, &Live) -> bool) -> Gone {
+        let mut outcome = Gone::default();
+        let (mut empty, mut without_master) = (BTreeSet::new(), BTreeSet::new());
+        self.groups.retain(|name, group| {
+            let smallest = group.members.keys().next().copied();
+            let mut offline = None;
+            let before = group.members.len();
+            group.members.retain(|id, live| {
+                let is_gone = gone(name, *id, live);
+                if is_gone {
+                    outcome.connections.extend(live.connection);
+                    if Some(*id) == smallest {
+                        offline = Some(live.address.clone());
+                    }
+                }
+                !is_gone
+            });
+            if group.members.len() == before {
+                return true;
+            }
+            if group.members.is_empty() {
+                empty.insert(name.clone());
+                return false;
+            }
+            if group.enable_acting_master {
+                if !group.members.contains_key(&0) {
+                    without_master.insert(name.clone());
+                }
+                outcome.changes.extend(offline.and_then(|offline| group.stands_in(offline)));
+            }
+            true
+        });
+        if !empty.is_empty() || !without_master.is_empty() {
+            self.leave_topics(&empty, &without_master);
+        }
+        outcome
+    }
+
+    /// Takes the topics from brokers of which nobody is left, and the permission to write where no
+    /// master is left.
+    fn leave_topics(&mut self, empty: &BTreeSet<String>, without_master: &BTreeSet<String>) {
+        self.topics.retain(|_, brokers| {
+            brokers.retain(|name, _| !empty.contains(name));
+            for (name, queues) in brokers.iter_mut() {
+                if without_master.contains(name) {
+                    queues.perm &= !perm::WRITE;
+                }
+            }
+            !brokers.is_empty()
+        });
+        self.mappings.retain(|_, brokers| {
+            brokers.retain(|name, _| !empty.contains(name));
+            !brokers.is_empty()
+        });
+    }
+}
+
+/// From which brokers a topic is removed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RemoveFrom<'a> {
+    All,
+    Broker(&'a str),
+    Cluster(&'a str),
+}
+
+impl BrokerGroup {
+    /// What the others are told when `id` has come, with the smallest id.
+    fn newcomer(&self, id: i64) -> Option<MinIdChange> {
+        let live = self.members.get(&id)?;
+        let is_alone = self.members.len() == 1;
+        let others = self.members.iter().filter(|(other, _)| is_alone || **other != id);
+        Some(MinIdChange {
+            id,
+            address: live.address.clone(),
+            offline: None,
+            ha_address: live.ha_address.clone(),
+            tell: others.map(|(_, live)| live.address.clone()).collect(),
+        })
+    }
+
+    /// What those who are left are told when the one with the smallest id has gone.
+    fn stands_in(&self, offline: String) -> Option<MinIdChange> {
+        let (id, live) = self.members.first_key_value()?;
+        Some(MinIdChange {
+            id: *id,
+            address: live.address.clone(),
+            offline: Some(offline),
+            ha_address: None,
+            tell: self.members.values().map(|live| live.address.clone()).collect(),
+        })
     }
 }
 
@@ -274,113 +430,5 @@ fn queues_of(broker_name: &str, topic: &TopicConfig) -> QueueData {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const AT: fn(u64) -> Duration = Duration::from_secs;
-
-    fn registration(name: &str, id: i64, topics: &[&str]) -> Registration {
-        let table = topics.iter().map(|topic| (topic.to_string(), TopicConfig::new(*topic, 4, 6)));
-        Registration {
-            cluster: "c".to_owned(),
-            broker_name: name.to_owned(),
-            broker_id: id,
-            address: format!("10.0.0.{id}:10911"),
-            ha_address: Some("10.0.0.0:10912".to_owned()),
-            expiry: None,
-            enable_acting_master: false,
-            topics: TopicConfigSerializeWrapper {
-                data_version: DataVersion {
-                    counter: topics.len().try_into().unwrap(),
-                    ..DataVersion::default()
-                },
-                topic_config_table: table.collect(),
-            },
-            connection: Some(ConnectionId(id.try_into().unwrap())),
-        }
-    }
-
-    #[test]
-    fn a_topic_is_found_on_every_broker_that_has_it() {
-        let mut table = RouteTable::default();
-        table.register(registration("a", 0, &["t", "u"]), AT(0)).unwrap();
-        table.register(registration("b", 0, &["t", "v"]), AT(0)).unwrap();
-        let route = table.route("t").unwrap();
-        let names: Vec<_> = route.queue_datas.iter().map(|data| &*data.broker_name).collect();
-        assert_eq!(names, ["a", "b"]);
-        assert_eq!(route.broker_datas[0].broker_addrs[&0], "10.0.0.0:10911");
-        assert_eq!(table.route("u").unwrap().broker_datas.len(), 1);
-        assert!(table.route("x").is_none());
-        assert_eq!(table.topics(), ["t", "u", "v"]);
-        assert_eq!(table.topics_of_cluster("c").len(), 3);
-        assert_eq!(table.cluster_info().cluster_addr_table["c"], ["a", "b"]);
-    }
-
-    #[test]
-    fn silence_of_two_minutes_ends_a_broker() {
-        let mut table = RouteTable::default();
-        table.register(registration("a", 0, &["t", "u"]), AT(0)).unwrap();
-        table.expire(AT(120));
-        assert!(table.route("t").is_some());
-        assert!(table.data_version("a", 0, AT(120)).is_some(), "a sign of life");
-        table.expire(AT(240));
-        assert!(table.route("t").is_some());
-        table.expire(AT(241));
-        assert!(table.route("t").is_none());
-        assert!(table.topics().is_empty());
-        assert!(table.data_version("a", 0, AT(241)).is_none());
-    }
-
-    #[test]
-    fn a_closed_connection_ends_its_broker_at_once() {
-        let mut table = RouteTable::default();
-        table.register(registration("a", 0, &["t", "u"]), AT(0)).unwrap();
-        table.register(registration("a", 1, &[]), AT(0)).unwrap();
-        table.closed(ConnectionId(0));
-        let route = table.route("t").unwrap();
-        assert_eq!(route.broker_datas[0].broker_addrs.keys().collect::<Vec<_>>(), [&1]);
-        table.unregister("a", 1);
-        assert!(table.route("t").is_none());
-    }
-
-    #[test]
-    fn a_slave_is_told_its_master_and_brings_no_topics() {
-        let mut table = RouteTable::default();
-        assert_eq!(table.register(registration("a", 0, &["t", "u"]), AT(0)), Ok(None));
-        let master = table.register(registration("a", 1, &["x", "y"]), AT(0)).unwrap().unwrap();
-        assert_eq!(master.address, "10.0.0.0:10911");
-        assert!(table.route("x").is_none());
-    }
-
-    #[test]
-    fn a_first_registration_with_one_topic_is_refused() {
-        let mut table = RouteTable::default();
-        assert!(table.register(registration("a", 0, &["t"]), AT(0)).is_err());
-        assert!(table.register(registration("a", 0, &[]), AT(0)).is_ok());
-        assert!(table.register(registration("a", 0, &["t"]), AT(0)).is_ok());
-    }
-
-    #[test]
-    fn topics_follow_the_newest_registration() {
-        let mut table = RouteTable::default();
-        table.register(registration("a", 0, &["t", "u"]), AT(0)).unwrap();
-        table.register(registration("a", 0, &["t", "u", "v"]), AT(1)).unwrap();
-        assert_eq!(table.topics(), ["t", "u", "v"]);
-        table.register(registration("a", 0, &["v"]), AT(2)).unwrap();
-        assert_eq!(table.topics(), ["v"]);
-        table.put_topic("a", &TopicConfig::new("w", 1, 6));
-        table.put_topic("unknown", &TopicConfig::new("z", 1, 6));
-        table.remove_topic("v", None);
-        assert_eq!(table.topics(), ["w"]);
-    }
-
-    #[test]
-    fn an_address_has_one_id() {
-        let mut table = RouteTable::default();
-        table.register(registration("a", 1, &[]), AT(0)).unwrap();
-        let master =
-            Registration { address: "10.0.0.1:10911".to_owned(), ..registration("a", 0, &[]) };
-        table.register(master, AT(1)).unwrap();
-        assert_eq!(table.cluster_info().broker_addr_table["a"].broker_addrs.len(), 1);
-    }
-}
+#[path = "tests.rs"]
+mod tests;

@@ -1,7 +1,5 @@
 //! Accepts connections.
 
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,27 +23,6 @@ pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) connections: Arc<Connections>,
     pub(crate) clock: SharedClock,
-}
-
-/// Binds `address` (`host:port`; port 0 takes any free one).
-///
-/// # Errors
-/// The address is none, or cannot be listened on.
-pub(crate) fn bind(address: &str) -> io::Result<TcpListener> {
-    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "not an address of this machine");
-    for address in address.to_socket_addrs()? {
-        match bind_one(address) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = std::net::TcpListener::bind(address)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket)
 }
 
 impl Listener {

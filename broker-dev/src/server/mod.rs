@@ -17,6 +17,6 @@ mod router;
 
 pub(crate) use connection::{Peer, Session};
 pub(crate) use handle::{ConnectionId, Connections, Event, Handle};
-pub(crate) use listener::{Listener, bind};
+pub(crate) use listener::Listener;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use router::BrokerSession;
