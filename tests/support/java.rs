@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock};
 use crate::process::lock;
 
 /// Releases that the tests run against.
-pub const VERSIONS: [&str; 2] = ["4.9.7", "5.3.3"];
+pub const VERSIONS: [&str; 3] = ["4.9.7", "5.3.3", "5.4.0"];
 
 /// Packages that 5.x moved from `common.protocol` to `remoting.protocol`.
 const MOVED: [&str; 6] = ["header", "heartbeat", "route", "body", "RequestCode", "ResponseCode"];

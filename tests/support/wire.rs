@@ -24,6 +24,20 @@ pub mod code {
     pub const QUERY_CONSUMER_OFFSET: i32 = 14;
     /// `GET_CONSUMER_LIST_BY_GROUP`
     pub const GET_CONSUMER_LIST_BY_GROUP: i32 = 38;
+    /// `QUERY_MESSAGE`
+    pub const QUERY_MESSAGE: i32 = 12;
+    /// `SEARCH_OFFSET_BY_TIMESTAMP`
+    pub const SEARCH_OFFSET_BY_TIMESTAMP: i32 = 29;
+    /// `GET_MIN_OFFSET`
+    pub const GET_MIN_OFFSET: i32 = 31;
+    /// `HEART_BEAT`
+    pub const HEART_BEAT: i32 = 34;
+    /// `END_TRANSACTION`
+    pub const END_TRANSACTION: i32 = 37;
+    /// `CHECK_TRANSACTION_STATE`
+    pub const CHECK_TRANSACTION_STATE: i32 = 39;
+    /// `SEND_BATCH_MESSAGE`
+    pub const SEND_BATCH_MESSAGE: i32 = 320;
     /// `GET_ROUTEINFO_BY_TOPIC`
     pub const GET_ROUTEINFO_BY_TOPIC: i32 = 105;
 }
@@ -31,8 +45,10 @@ pub mod code {
 /// A response.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// 0 is success.
+    /// 0 is success; the request's code in one of the server's.
     pub code: i64,
+    /// Bit 0: a response.
+    pub flag: i64,
     /// What the server says about a failure.
     pub remark: String,
     /// The extension fields.
@@ -82,6 +98,20 @@ impl Connection {
     /// The connection's.
     pub fn exchange(&mut self, request: &[u8]) -> io::Result<Answer> {
         self.0.write_all(request)?;
+        loop {
+            let command = self.next()?;
+            // Requests of the server's may come in between.
+            if command.flag & 1 == 1 {
+                return Ok(command);
+            }
+        }
+    }
+
+    /// Waits for the next command, a response or a request of the server's.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn next(&mut self) -> io::Result<Answer> {
         let mut word = [0; 4];
         self.0.read_exact(&mut word)?;
         let mut rest = vec![0; u32::from_be_bytes(word) as usize];
@@ -93,6 +123,7 @@ impl Connection {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Ok(Answer {
             code: header["code"].as_i64().unwrap(),
+            flag: header["flag"].as_i64().unwrap_or_default(),
             remark: text(&header["remark"]),
             fields: fields.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
             body,
@@ -124,6 +155,14 @@ pub fn has_route(name_server: SocketAddr, topic: &str) -> bool {
 /// # Panics
 /// If the broker refuses.
 pub fn create_topic(broker: SocketAddr, topic: &str, queues: u32) {
+    create_topic_with(broker, topic, queues, "");
+}
+
+/// The same, with attributes such as `+queue.type=BatchCQ`.
+///
+/// # Panics
+/// If the broker refuses.
+pub fn create_topic_with(broker: SocketAddr, topic: &str, queues: u32, attributes: &str) {
     let queues = queues.to_string();
     let fields = [
         ("topic", topic),
@@ -134,8 +173,11 @@ pub fn create_topic(broker: SocketAddr, topic: &str, queues: u32) {
         ("topicFilterType", "SINGLE_TAG"),
         ("topicSysFlag", "0"),
         ("order", "false"),
+        // Older brokers do not know it.
+        ("attributes", attributes),
     ];
-    let answer = call(broker, code::UPDATE_AND_CREATE_TOPIC, &fields, b"").unwrap();
+    let known = if attributes.is_empty() { &fields[..8] } else { &fields[..] };
+    let answer = call(broker, code::UPDATE_AND_CREATE_TOPIC, known, b"").unwrap();
     assert_eq!(answer.code, 0, "creating {topic}: {}", answer.remark);
 }
 
@@ -239,6 +281,51 @@ pub fn pull(
         ("expressionType", "TAG"),
     ];
     connection.call(code::PULL_MESSAGE, &fields, b"")
+}
+
+/// Messages that the index has for a key, as they lie in the log, one behind the other. `None` if
+/// there are none.
+///
+/// # Errors
+/// The connection's.
+pub fn query(
+    connection: &mut Connection,
+    topic: &str,
+    key: &str,
+    is_unique: bool,
+) -> io::Result<Option<Vec<u8>>> {
+    let fields = [
+        ("topic", topic),
+        ("key", key),
+        ("maxNum", "32"),
+        ("beginTimestamp", "0"),
+        ("endTimestamp", "9223372036854775807"),
+        ("_UNIQUE_KEY_QUERY", "true"),
+    ];
+    let fields = if is_unique { &fields[..] } else { &fields[..5] };
+    let answer = connection.call(code::QUERY_MESSAGE, fields, b"")?;
+    Ok((answer.code == 0).then_some(answer.body))
+}
+
+/// The offset of a queue that belongs to a time.
+///
+/// # Panics
+/// If the broker refuses.
+pub fn search_offset(connection: &mut Connection, topic: &str, queue: u32, time_ms: i64) -> i64 {
+    let (queue, time) = (queue.to_string(), time_ms.to_string());
+    let fields = [("topic", topic), ("queueId", queue.as_str()), ("timestamp", time.as_str())];
+    let answer = connection.call(code::SEARCH_OFFSET_BY_TIMESTAMP, &fields, b"").unwrap();
+    assert_eq!(answer.code, 0, "searching {topic}:{queue} by time: {}", answer.remark);
+    answer.fields["offset"].parse().unwrap()
+}
+
+/// The offset of a queue's oldest message.
+pub fn min_offset(broker: SocketAddr, topic: &str, queue: u32) -> i64 {
+    let queue = queue.to_string();
+    let fields = [("topic", topic), ("queueId", queue.as_str())];
+    let answer = call(broker, code::GET_MIN_OFFSET, &fields, b"").unwrap();
+    assert_eq!(answer.code, 0, "min offset of {topic}:{queue}: {}", answer.remark);
+    answer.fields["offset"].parse().unwrap()
 }
 
 /// How many messages a queue has had: the offset after its last one.
