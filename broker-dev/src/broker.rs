@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use oxmq::clock::{self, SharedClock};
 use oxmq::protocol::body::TopicConfig;
+use oxmq::protocol::names;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,7 @@ use crate::core::{Core, Parts};
 use crate::entrance::{Entrance, ListenerAddresses, reachable_by};
 use crate::events::{Events, Wake};
 use crate::liveness::Liveness;
+use crate::meta::topics::{saved_queue_kinds, set_queue_kind};
 use crate::meta::{Groups, MetaFile, Offsets, Topics};
 use crate::name_server::{self, Directory, Place};
 use crate::options::{NamedListener, Options};
@@ -316,7 +318,7 @@ fn open(
 ) -> Result<Core, StartError> {
     let events = Arc::new(Events::default());
     let store = Store::open(
-        store_options(root, &config),
+        store_options(&*disk, root, &config),
         Arc::clone(&clock),
         Arc::clone(&disk),
         Arc::clone(&events) as Arc<_>,
@@ -343,8 +345,15 @@ fn open(
     }))
 }
 
-fn store_options(root: &Path, config: &BrokerConfig) -> StoreOptions {
+fn store_options(disk: &dyn Disk, root: &Path, config: &BrokerConfig) -> StoreOptions {
     StoreOptions {
+        queue_kinds: saved_queue_kinds(disk, root),
+        batch_queue_file_bytes: config.batch_queue_file_bytes,
+        queue_extensions: config.queue_extensions,
+        extension_file_bytes: config.extension_file_bytes,
+        multi_dispatch: config.light_topics && config.multi_dispatch,
+        max_light_topics: config.max_light_topics as usize,
+        max_open_queue_files: config.max_open_queue_files as usize,
         root: root.to_owned(),
         commit_log_file_bytes: config.commit_log_file_bytes,
         consume_queue_file_bytes: config.consume_queue_file_bytes,
@@ -368,16 +377,15 @@ fn store_options(root: &Path, config: &BrokerConfig) -> StoreOptions {
 /// Topics whose messages are there while their configuration is not (a crash came between) are made
 /// anew, with as many queues as have messages.
 fn recover_topics(topics: &Topics, store: &Store) {
-    let mut missing: std::collections::BTreeMap<Arc<str>, i32> = Default::default();
-    for (topic, queue_id) in store.queues() {
-        if topics.get(&topic).is_none() {
-            let queues = missing.entry(topic).or_default();
-            *queues = (*queues).max(queue_id.saturating_add(1));
-        }
-    }
-    for (topic, queues) in missing {
+    for topic in store.topics() {
+        let is_known = topics.get(&topic).is_some() || names::is_light_topic(&topic);
+        let last = if is_known { None } else { store.queues_of(&topic).pop() };
+        let Some(last) = last else { continue };
+        let queues = last.saturating_add(1);
         tracing::warn!(%topic, queues, "messages of an unknown topic: it is made anew");
-        topics.recover(TopicConfig::new(&*topic, queues, 6));
+        let mut config = TopicConfig::new(&*topic, queues, 6);
+        set_queue_kind(&mut config, store.queue_kind(&topic));
+        topics.recover(config);
     }
 }
 

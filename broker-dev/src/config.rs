@@ -75,12 +75,33 @@ settings! {
     max_query_messages: u32 = 64, "maxMsgsNumBatch";
     /// The most messages that a query by unique key answers with.
     default_query_max: u32 = 32, "defaultQueryMaxNum";
+    /// Size of a batch-queue file, bytes. A store that exists keeps the size it has.
+    batch_queue_file_bytes: u64 = 13_800_000, "mapperFileSizeBatchConsumeQueue";
+    /// Whether consume queues are extended by what their units have no room for.
+    queue_extensions: bool = false, "enableConsumeQueueExt";
+    /// Size of an extension file, bytes. A store that exists keeps the size it has.
+    extension_file_bytes: u64 = 48 * 1024 * 1024, "mappedFileSizeConsumeQueueExt";
+    /// The most consume-queue files that are open at the same time; RocketMQ keeps all open.
+    max_open_queue_files: u32 = 512, "maxOpenConsumeQueueFiles";
+    /// Whether there are light topics, `%LMQ%…`: logical queues of messages of other topics.
+    light_topics: bool = false, "enableLmq";
+    /// Whether messages may name the light topics that they belong to.
+    multi_dispatch: bool = false, "enableMultiDispatch";
+    /// The most light topics.
+    max_light_topics: u32 = 20_000, "maxLmqConsumeQueueNum";
     /// The largest message body, bytes.
     max_message_bytes: u32 = 4 * 1024 * 1024, "maxMessageSize";
     /// The most messages that one pull answers with.
     max_pull_messages: u32 = 32, "maxTransferCountOnMessageInMemory";
     /// The most bytes that one pull answers with (one message always goes).
     max_pull_bytes: u32 = 256 * 1024, "maxTransferBytesOnMessageInMemory";
+    /// The most messages that one pull answers with once they are old.
+    max_old_pull_messages: u32 = 8, "maxTransferCountOnMessageInDisk";
+    /// The most bytes that one pull answers with once messages are old.
+    max_old_pull_bytes: u32 = 64 * 1024, "maxTransferBytesOnMessageInDisk";
+    /// How much of the machine's memory newer messages may take before a message is old, in per
+    /// cent.
+    in_memory_percent: u32 = 40, "accessMessageInMemoryMaxRatio";
     /// Whether a pull that finds nothing waits for as long as it asks to; else for one second.
     long_polling: bool = true, "longPollingEnable";
     /// Whether answers to requests of other clients are stored, besides being passed on.

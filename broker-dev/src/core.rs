@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::BytesMut;
 use oxmq::clock::SharedClock;
 use oxmq::protocol::body::TopicConfig;
-use oxmq::protocol::code::RequestCode;
+use oxmq::protocol::code::{RequestCode, ResponseCode};
 use oxmq::protocol::command::RemotingCommand;
 use oxmq::protocol::header::ConsumerGroupRequestHeader;
 use oxmq::protocol::message::id::UniqueKeys;
@@ -21,6 +21,7 @@ use crate::group::lock::QueueLocks;
 use crate::group::producers::Producers;
 use crate::handler::send::SendReplies;
 use crate::liveness::Liveness;
+use crate::meta::topics::queue_kind;
 use crate::meta::{Groups, Offsets, Topics};
 use crate::registration::Registrar;
 use crate::reply::Refusal;
@@ -126,6 +127,13 @@ impl Core {
     /// As [`Topics::put`].
     pub(crate) fn put_topic(&self, topic: TopicConfig) -> Result<(), Refusal> {
         let _in_order = self.topic_changes.write().unwrap_or_else(PoisonError::into_inner);
+        let kind = queue_kind(&topic).ok_or_else(|| {
+            let remark = format!("the topic `{}` can have no such queues", topic.topic_name);
+            Refusal::new(ResponseCode::INVALID_PARAMETER, remark)
+        })?;
+        if self.topics.get(&topic.topic_name).is_none_or(|known| queue_kind(&known) != Some(kind)) {
+            self.store.set_queue_kind(&topic.topic_name, kind)?;
+        }
         if self.topics.put(topic.clone(), self.clock.now_ms())? {
             self.registrar.topic_changed(&topic);
         }

@@ -7,7 +7,7 @@
 //! `broker/longpolling/PullRequestHoldService`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use crate::long_poll::Ticket;
 use crate::meta::topics::no_topic;
 use crate::reply::{Refusal, ReplyTo};
 use crate::server::{Event, Outgoing};
-use crate::store::{GetLimits, GetResult, GetStatus};
+use crate::store::{GetLimits, GetResult, GetStatus, TransferLimits};
 
 /// The most pulls of one connection that wait at a time; one more is answered at once.
 const MAX_WAITING: usize = 20_000;
@@ -62,7 +62,7 @@ struct Pull {
     group_sys_flag: i32,
     queue_id: i32,
     offset: i64,
-    limits: GetLimits,
+    limits: TransferLimits,
     filter: Filter,
     /// How long it may wait.
     suspend: Option<Duration>,
@@ -150,7 +150,7 @@ impl Pull {
         if let Some(offset) = core.offsets.take_reset(&self.group, &self.topic, self.queue_id) {
             return self.was_reset(core, offset);
         }
-        core.store.get(&self.topic, self.queue_id, self.offset, self.limits, &self.filter)
+        core.store.get_within(&self.topic, self.queue_id, self.offset, self.limits, &self.filter)
     }
 
     /// The group's offset was set anew.
@@ -248,16 +248,38 @@ fn forbidden(remark: impl Into<Box<str>>) -> Refusal {
     Refusal::new(ResponseCode::NO_PERMISSION, remark)
 }
 
-fn limits(core: &Core, header: &PullMessageRequestHeader) -> GetLimits {
+fn limits(core: &Core, header: &PullMessageRequestHeader) -> TransferLimits {
     let wanted = |wanted: Option<i32>, most: u32| {
         let wanted = wanted.and_then(|wanted| usize::try_from(wanted).ok()).filter(|n| *n > 0);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         wanted.map_or(most, |wanted| wanted.min(most))
     };
-    GetLimits {
-        max_messages: wanted(Some(header.max_msg_nums), core.config.max_pull_messages),
-        max_bytes: wanted(header.max_msg_bytes, core.config.max_pull_bytes),
+    let limits = |messages, bytes| GetLimits {
+        max_messages: wanted(Some(header.max_msg_nums), messages),
+        max_bytes: wanted(header.max_msg_bytes, bytes),
+    };
+    let config = &core.config;
+    TransferLimits {
+        in_memory: limits(config.max_pull_messages, config.max_pull_bytes),
+        on_disk: limits(config.max_old_pull_messages, config.max_old_pull_bytes),
+        in_memory_bytes: memory_bytes() / 100 * i64::from(config.in_memory_percent.min(100)),
     }
+}
+
+/// Bytes of memory that this machine has.
+fn memory_bytes() -> i64 {
+    static BYTES: OnceLock<i64> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        #[cfg(target_os = "linux")]
+        {
+            let of = rustix::system::sysinfo();
+            i64::try_from(of.totalram.saturating_mul(of.mem_unit.into())).unwrap_or(i64::MAX)
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            i64::MAX
+        }
+    })
 }
 
 fn suspend(core: &Core, wanted_ms: i64) -> Duration {

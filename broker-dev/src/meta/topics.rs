@@ -2,9 +2,11 @@
 //!
 //! Source: RocketMQ 5.3.3 `broker/topic/TopicConfigManager`.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use oxmq::protocol::body::{DataVersion, TopicConfig, TopicConfigSerializeWrapper, perm};
+use oxmq::protocol::body::{Body, DataVersion, TopicConfig, TopicConfigSerializeWrapper, perm};
 use oxmq::protocol::code::ResponseCode;
 use oxmq::protocol::names;
 
@@ -12,7 +14,8 @@ use super::MetaFile;
 use super::table::{Config, Table};
 use crate::config::BrokerConfig;
 use crate::reply::Refusal;
-use crate::store::StoreError;
+use crate::store::disk::Disk;
+use crate::store::{QueueKind, StoreError};
 
 /// The most topics; a client that makes one name after another up is stopped here.
 const MAX_TOPICS: usize = 100_000;
@@ -25,6 +28,41 @@ pub(crate) const MAX_QUEUES: i32 = 65_536;
 pub(crate) struct Topics {
     table: Table<TopicConfig>,
     may_create: bool,
+    /// Whether light topics are there without having been made.
+    has_light: bool,
+}
+
+/// The attribute that says what a topic's queues are like.
+const QUEUE_TYPE: &str = "queue.type";
+const SIMPLE: &str = "SimpleCQ";
+const BATCH: &str = "BatchCQ";
+
+/// What a topic's queues are to be like; `None` if its attribute names nothing known.
+pub(crate) fn queue_kind(topic: &TopicConfig) -> Option<QueueKind> {
+    match topic.attributes.get(QUEUE_TYPE).map(String::as_str) {
+        None | Some(SIMPLE) => Some(QueueKind::Simple),
+        Some(BATCH) => Some(QueueKind::Batch),
+        Some(_) => None,
+    }
+}
+
+/// Notes what a topic's queues are like.
+pub(crate) fn set_queue_kind(topic: &mut TopicConfig, kind: QueueKind) {
+    if kind == QueueKind::Batch {
+        topic.attributes.insert(QUEUE_TYPE.to_owned(), BATCH.to_owned());
+    }
+}
+
+/// What the queues of all topics in `topics.json` are like, read without changing anything: the
+/// store, which needs it, has the folder's lock not yet. None if the file cannot be read now.
+pub(crate) fn saved_queue_kinds(disk: &dyn Disk, root: &Path) -> BTreeMap<String, QueueKind> {
+    let path = root.join("config").join("topics.json");
+    let file = disk.read(&path).ok().and_then(|bytes| {
+        let file = TopicConfigSerializeWrapper::decode(&bytes);
+        file.ok()
+    });
+    let topics = file.map(|file| file.topic_config_table).unwrap_or_default();
+    topics.into_iter().filter_map(|(name, topic)| Some((name, queue_kind(&topic)?))).collect()
 }
 
 impl Config for TopicConfig {
@@ -62,7 +100,11 @@ impl Topics {
         file: MetaFile<TopicConfigSerializeWrapper>,
         config: &BrokerConfig,
     ) -> Result<Self, StoreError> {
-        let topics = Self { table: Table::open(file)?, may_create: config.auto_create_topic };
+        let topics = Self {
+            table: Table::open(file)?,
+            may_create: config.auto_create_topic,
+            has_light: config.light_topics,
+        };
         for topic in system_topics(config) {
             if topics.get(&topic.topic_name).is_none() {
                 topics.table.put_unsaved(topic);
@@ -73,7 +115,9 @@ impl Topics {
 
     /// A topic.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<TopicConfig>> {
-        self.table.get(name)
+        let is_light = || self.has_light && names::is_light_topic(name);
+        let light = || Arc::new(TopicConfig::new(name, 1, perm::READ | perm::WRITE));
+        self.table.get(name).or_else(|| is_light().then(light))
     }
 
     /// Changes with every change.
@@ -198,7 +242,7 @@ mod tests {
     use super::*;
     use crate::store::disk::{Call, FaultyDisk, RealDisk};
 
-    fn open(folder: &std::path::Path, config: &BrokerConfig) -> Topics {
+    fn open(folder: &Path, config: &BrokerConfig) -> Topics {
         Topics::open(MetaFile::new(Arc::new(RealDisk), folder, "topics.json"), config).unwrap()
     }
 

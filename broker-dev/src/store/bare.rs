@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::mapped_file::MappedWriter;
-use super::mapped_file_queue::{MappedFileQueue, Reservation};
+use super::mapped_file_queue::MappedFileQueue;
 
 /// Copies bytes into one mapped file after another.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl BareCopy {
     /// Makes the first file in `dir`, which exists.
     pub fn new(dir: &Path, file_bytes: usize, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
         let files = MappedFileQueue::new(dir.to_path_buf(), file_bytes, disk);
-        let writer = files.create(0, Reservation::Whole)?;
+        let writer = files.create(0)?;
         Ok(Self { files, writer })
     }
 
@@ -30,7 +30,7 @@ impl BareCopy {
         let end = self.writer.published() + bytes.len();
         if end > self.writer.file().length() {
             let next = self.writer.file().start() + self.writer.file().length() as i64;
-            self.writer = self.files.create(next, Reservation::Whole)?;
+            self.writer = self.files.create(next)?;
             return self.append(bytes);
         }
         if let Some(room) = self.writer.spare().get_mut(..bytes.len()) {

@@ -48,6 +48,12 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A message would make one light topic more than there may be.
+    #[error("there are {limit} light topics already")]
+    TooManyQueues {
+        /// The most that there may be.
+        limit: usize,
+    },
     /// A metadata file and its previous generation are both unreadable; neither was touched.
     #[error("{} cannot be read ({reason}), and neither can its previous generation", file.display())]
     Unreadable {

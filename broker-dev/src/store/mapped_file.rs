@@ -40,7 +40,6 @@ pub(crate) struct MappedFile {
 #[derive(Debug)]
 pub(crate) struct MappedWriter {
     file: Arc<MappedFile>,
-    reserved: usize,
 }
 
 impl fmt::Debug for MappedFile {
@@ -71,7 +70,7 @@ impl MappedFile {
             MmapOptions::new().len(length).map_raw(file.file())?
         };
         let published = AtomicUsize::new(0);
-        Ok(MappedWriter { file: Arc::new(Self { start, map, published, file }), reserved: 0 })
+        Ok(MappedWriter { file: Arc::new(Self { start, map, published, file }) })
     }
 
     /// Offset of the first byte among all files of this kind.
@@ -162,16 +161,6 @@ impl MappedWriter {
     pub(crate) fn publish(&mut self, end: usize) {
         let end = end.clamp(self.published(), self.file.length());
         self.file.published.store(end, Ordering::Release);
-    }
-
-    /// Bytes from the start whose blocks are known to be on the disk.
-    pub(crate) fn reserved(&self) -> usize {
-        self.reserved
-    }
-
-    /// Notes that the blocks of all bytes before `end` are there.
-    pub(crate) fn set_reserved(&mut self, end: usize) {
-        self.reserved = end;
     }
 }
 

@@ -13,15 +13,6 @@ use super::disk::{Disk, DiskFile, Open};
 use super::error::{Context, StoreError};
 use super::mapped_file::{MappedFile, MappedWriter};
 
-/// How much of a new file's blocks are taken at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reservation {
-    /// All of them: the file will be filled soon.
-    Whole,
-    /// None yet: the writer takes them piece by piece with [`ensure_reserved`].
-    Later,
-}
-
 /// What became of a file that was to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Removal {
@@ -35,9 +26,6 @@ pub(crate) enum Removal {
     /// Somebody reads it; it can go later.
     IsRead,
 }
-
-/// Blocks that [`ensure_reserved`] takes at least, bytes.
-const RESERVE_STEP: usize = 64 * 1024;
 
 /// A file found in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,23 +68,6 @@ pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, StoreError
     Ok(files)
 }
 
-/// Makes sure that the blocks of the bytes before `end` (and some after) are on the disk.
-pub(crate) fn ensure_reserved(
-    disk: &dyn Disk,
-    writer: &mut MappedWriter,
-    end: usize,
-) -> Result<(), StoreError> {
-    if end <= writer.reserved() {
-        return Ok(());
-    }
-    let from = writer.reserved().max(writer.published());
-    let to = end.saturating_add(RESERVE_STEP).min(writer.file().length());
-    let file = writer.file().disk_file();
-    disk.reserve(file, from as u64, to as u64).context(file.path(), "reserve blocks for")?;
-    writer.set_reserved(to);
-    Ok(())
-}
-
 impl MappedFileQueue {
     /// A queue that shows no files yet.
     pub(crate) fn new(dir: PathBuf, file_bytes: usize, disk: Arc<dyn Disk>) -> Self {
@@ -113,20 +84,12 @@ impl MappedFileQueue {
         self.file_bytes
     }
 
-    /// The disk that the files are on.
-    pub(crate) fn disk(&self) -> &dyn Disk {
-        &*self.disk
-    }
-
-    /// Makes and maps a file; readers do not see it until it is [pushed](Self::push).
-    pub(crate) fn create(
-        &self,
-        start: i64,
-        reservation: Reservation,
-    ) -> Result<MappedWriter, StoreError> {
+    /// Makes and maps a file, all its blocks taken; readers do not see it until it is
+    /// [pushed](Self::push).
+    pub(crate) fn create(&self, start: i64) -> Result<MappedWriter, StoreError> {
         let path = self.dir.join(file_name(start));
         let file = self.disk.open(&path, Open::New).context(&path, "create")?;
-        let made = self.make(file, start, reservation);
+        let made = self.make(file, start);
         if made.is_err() {
             // A file of the wrong length would keep Apache's broker from opening the folder.
             let _ = self.disk.remove_file(&path);
@@ -134,23 +97,12 @@ impl MappedFileQueue {
         made
     }
 
-    fn make(
-        &self,
-        file: DiskFile,
-        start: i64,
-        reservation: Reservation,
-    ) -> Result<MappedWriter, StoreError> {
+    fn make(&self, file: DiskFile, start: i64) -> Result<MappedWriter, StoreError> {
         let (path, length) = (file.path().to_path_buf(), self.file_bytes as u64);
         self.disk.set_length(&file, length).context(&path, "set the length of")?;
-        if reservation == Reservation::Whole {
-            self.disk.reserve(&file, 0, length).context(&path, "reserve blocks for")?;
-            self.disk.sync_dir(&self.dir).context(&self.dir, "sync")?;
-        }
-        let mut writer = MappedFile::map(file, start, self.file_bytes).context(&path, "map")?;
-        if reservation == Reservation::Whole {
-            writer.set_reserved(self.file_bytes);
-        }
-        Ok(writer)
+        self.disk.reserve(&file, 0, length).context(&path, "reserve blocks for")?;
+        self.disk.sync_dir(&self.dir).context(&self.dir, "sync")?;
+        MappedFile::map(file, start, self.file_bytes).context(&path, "map")
     }
 
     /// Maps a file that is there.
@@ -233,7 +185,7 @@ mod tests {
     fn finds_the_file_of_an_offset() {
         let (folder, queue) = queue(Arc::new(RealDisk));
         for start in [200, 300, 500] {
-            queue.push(Arc::clone(queue.create(start, Reservation::Later).unwrap().file()));
+            queue.push(Arc::clone(queue.create(start).unwrap().file()));
         }
         let find = |offset| queue.find(offset).map(|(file, at)| (file.start(), at));
         assert_eq!(find(200), Some((200, 0)));
@@ -252,18 +204,18 @@ mod tests {
         let (folder, queue) = queue(disk.clone());
         for call in [Call::SetLength, Call::Reserve, Call::SyncDir] {
             disk.fail_nth(call, 1, ErrorKind::StorageFull);
-            let error = queue.create(0, Reservation::Whole).unwrap_err();
+            let error = queue.create(0).unwrap_err();
             assert!(matches!(error, StoreError::Full { .. }), "{error}");
             assert_eq!(list(&RealDisk, folder.path()).unwrap(), []);
         }
-        queue.create(0, Reservation::Whole).unwrap();
+        queue.create(0).unwrap();
     }
 
     #[test]
     fn the_first_file_goes_once_nobody_reads_it_and_the_last_one_stays() {
         let (folder, queue) = queue(Arc::new(RealDisk));
         for start in [0, 100] {
-            let mut writer = queue.create(start, Reservation::Later).unwrap();
+            let mut writer = queue.create(start).unwrap();
             writer.publish(100);
             queue.push(Arc::clone(writer.file()));
         }

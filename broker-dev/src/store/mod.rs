@@ -46,7 +46,7 @@ pub mod timer;
 pub mod tools;
 
 pub use commit_log::{Put, PutMessage};
-pub use consume_queue::Extension;
+pub use consume_queue::{Extension, QueueKind};
 pub use dispatch::Arrived;
 pub use engine::Store;
 pub use error::StoreError;

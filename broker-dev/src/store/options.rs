@@ -1,10 +1,10 @@
 //! How a store is laid out and how careful it is.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::consume_queue::{BATCH_UNIT_BYTES, UNIT_BYTES};
+use super::consume_queue::{BATCH_UNIT_BYTES, QueueKind, UNIT_BYTES};
 use super::error::StoreError;
 use super::index::Geometry;
 
@@ -45,9 +45,13 @@ pub struct StoreOptions {
     pub queue_extensions: bool,
     /// Bytes of an extension file. Default 48 MiB. The files of an existing store overrule it.
     pub extension_file_bytes: u64,
-    /// Topics whose queues are batch queues: a record there may hold several messages. A topic whose
-    /// folder says otherwise is an error. `None`, the default: the folders decide.
-    pub batch_topics: Option<BTreeSet<String>>,
+    /// What the queues of topics are like. A topic whose folder says otherwise is an error; that of
+    /// any other topic is what its folder says, or simple. Default none.
+    pub queue_kinds: BTreeMap<String, QueueKind>,
+    /// Whether a message may name light topics in whose queues it stands too. Default no.
+    pub multi_dispatch: bool,
+    /// Most light topics. Default 20,000.
+    pub max_light_topics: usize,
     /// Most consume-queue files that are open at the same time. Default 512.
     pub max_open_queue_files: usize,
     /// Most bytes of consume-queue units that are in memory only, before whoever adds one writes
@@ -106,7 +110,9 @@ impl Default for StoreOptions {
             batch_queue_file_bytes: 13_800_000,
             queue_extensions: false,
             extension_file_bytes: 48 << 20,
-            batch_topics: None,
+            queue_kinds: BTreeMap::new(),
+            multi_dispatch: false,
+            max_light_topics: 20_000,
             max_open_queue_files: 512,
             queue_memory_bytes: 64 << 20,
             flush: FlushMode::Async,

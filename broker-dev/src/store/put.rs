@@ -2,21 +2,20 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 use oxmq::protocol::message::properties::{self, name};
 use oxmq::protocol::message::record::BLANK_LENGTH;
 use oxmq::protocol::message::{Properties, batch, inner_batch, record_crc, sys_flag};
 
 use super::commit_log::{Prepared, Put, PutMessage, Special};
+use super::consume_queue::{ConsumeQueue, QueueKind, may_be_in_several, wanted};
 use super::engine::{Shared, Store};
 use super::error::StoreError;
 use super::options::FlushMode;
 
 /// Bytes that a record may have besides its body: Apache allows 64 KiB.
 const MAX_OVERHEAD: usize = 64 * 1024;
-
-/// Bytes of the property `INNER_BASE` at most: its name, 19 digits, two separators.
-const BASE_PROPERTY: usize = name::INNER_BASE.len() + 19 + 2;
 
 /// The outcome of one [`Store::put`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +101,7 @@ fn prepare(
 ) -> Result<(), StoreError> {
     for (nth, message) in messages.iter().enumerate() {
         let places = places(message)?;
-        let special = special(shared, message);
+        let special = special(shared, message)?;
         let length = check_sizes(shared, message, special.as_deref())?;
         let same = nth.checked_sub(1).and_then(|nth| messages.get(nth)).is_some_and(|last| {
             last.queue_id == message.queue_id && last.topic == message.topic && last.is_queued()
@@ -112,6 +111,11 @@ fn prepare(
             Some(last) if same => last.queue.clone(),
             _ => Some(shared.table.get_or_create(message.topic, message.queue_id)?),
         };
+        let is_batch = message.sys_flag & sys_flag::INNER_BATCH != 0;
+        if is_batch && queue.as_ref().is_some_and(|queue| queue.kind() == QueueKind::Simple) {
+            let reason = "it is an inner batch, but its topic has no queues for those".into();
+            return Err(StoreError::IllegalMessage { reason });
+        }
         prepared.push(Prepared {
             body_crc: message.body_crc(),
             length,
@@ -155,21 +159,45 @@ fn places(message: &PutMessage<'_>) -> Result<i64, StoreError> {
     })
 }
 
-/// What is to be done for few messages only: an inner batch is told its first place, and a CRC
-/// that the producer wrote must not stand where the store's own will.
-fn special(shared: &Shared, message: &PutMessage<'_>) -> Option<Box<Special>> {
+/// What is to be done for few messages only: an inner batch is told its first place, a message of
+/// light topics its places there, and a CRC that the producer wrote must not stand where the
+/// store's own will.
+fn special(shared: &Shared, message: &PutMessage<'_>) -> Result<Option<Box<Special>>, StoreError> {
     let tells_base = message.sys_flag & sys_flag::INNER_BATCH != 0 && message.is_queued();
     let has_crc = shared.options.append_record_crc
         && properties::find(message.properties, name::CRC32).is_some();
-    if !tells_base && !has_crc {
-        return None;
+    let light = light_queues(shared, message)?;
+    if !tells_base && !has_crc && light.is_empty() {
+        return Ok(None);
     }
     let mut own = Properties::from_encoded(message.properties);
     own.remove(name::CRC32);
     if tells_base {
         own.remove(name::INNER_BASE);
     }
-    Some(Box::new(Special::new(own, tells_base)))
+    if !light.is_empty() {
+        own.remove(name::INNER_MULTI_QUEUE_OFFSET);
+    }
+    Ok(Some(Box::new(Special::new(own, tells_base, light))))
+}
+
+/// The queues of the light topics that a message names, a gap for each name that is none; nothing
+/// if it names none at all.
+fn light_queues(
+    shared: &Shared,
+    message: &PutMessage<'_>,
+) -> Result<Vec<Option<Arc<ConsumeQueue>>>, StoreError> {
+    let is_wanted =
+        shared.table.multi_dispatch() && message.is_queued() && may_be_in_several(message.topic);
+    let Some(names) = is_wanted.then(|| wanted(message.properties)).flatten() else {
+        return Ok(Vec::new());
+    };
+    let queue = |name: &str| match name {
+        "" => Ok(None),
+        name => shared.table.light_queue(name).map(Some),
+    };
+    let queues: Vec<_> = names.map(queue).collect::<Result<_, StoreError>>()?;
+    Ok(if queues.iter().any(Option::is_some) { queues } else { Vec::new() })
 }
 
 /// The message's record length, if every part of it fits.
@@ -186,7 +214,7 @@ fn check_sizes(
     }
     let own = special.map(|special| &special.properties);
     let text = own.map_or(message.properties, Properties::as_encoded);
-    let base = if special.is_some_and(|special| special.tells_base) { BASE_PROPERTY } else { 0 };
+    let base = special.map_or(0, Special::most_added);
     // With the separator that the producer may have left out.
     let seal = if shared.options.append_record_crc { 1 + record_crc::LENGTH } else { 0 };
     let (length, limit) = (text.len() + base + seal, properties::MAX_LENGTH);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::consume_queue::{ConsumeQueue, Entry};
+use super::consume_queue::{ConsumeQueue, Entry, QueueKind};
 use super::engine::Store;
+use super::error::StoreError;
 
 /// Which message a time stands for, where none has exactly that time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,6 +37,29 @@ impl Store {
     /// All queues that have or had messages: topic and queue id, in no order.
     pub fn queues(&self) -> Vec<(Arc<str>, i32)> {
         self.shared().table.names()
+    }
+
+    /// All topics that have or had messages, in no order.
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        self.shared().table.topics()
+    }
+
+    /// Ids of the queues of a topic that have or had messages, in order.
+    pub fn queues_of(&self, topic: &str) -> Vec<i32> {
+        self.shared().table.ids_of(topic)
+    }
+
+    /// Says what the queues of a topic that has none yet are to be like.
+    ///
+    /// # Errors
+    /// [`StoreError::BadOptions`] if it has queues of another kind.
+    pub fn set_queue_kind(&self, topic: &str, kind: QueueKind) -> Result<(), StoreError> {
+        self.shared().table.set_kind(topic, kind)
+    }
+
+    /// What the queues of a topic are like.
+    pub fn queue_kind(&self, topic: &str) -> QueueKind {
+        self.shared().table.kind(topic)
     }
 
     /// When a message was stored, ms since the Unix epoch; `None` if it is not there.

@@ -11,6 +11,8 @@ use super::disk::{Call, Disk, FaultyDisk, RealDisk};
 use super::*;
 
 mod log;
+mod queues;
+mod reading;
 mod sync;
 
 fn clock() -> SharedClock {
@@ -22,6 +24,8 @@ fn options(root: &Path) -> StoreOptions {
         root: root.to_path_buf(),
         commit_log_file_bytes: 16 * 1024,
         consume_queue_file_bytes: 400,
+        batch_queue_file_bytes: 46 * 10,
+        queue_kinds: [("B".to_owned(), QueueKind::Batch)].into(),
         ..StoreOptions::default()
     }
 }

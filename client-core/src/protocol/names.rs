@@ -15,6 +15,8 @@ pub const MAX_GROUP_BYTES: usize = 120;
 pub const RETRY_PREFIX: &str = "%RETRY%";
 /// Begins a dead-letter topic; the consumer group follows.
 pub const DLQ_PREFIX: &str = "%DLQ%";
+/// Begins a light topic.
+pub const LIGHT_PREFIX: &str = "%LMQ%";
 /// Begins names that RocketMQ keeps for itself.
 pub const SYSTEM_PREFIX: &str = "rmq_sys_";
 
@@ -156,6 +158,11 @@ pub fn retry_topic(group: &str) -> String {
 /// The topic that keeps the messages a group has given up.
 pub fn dlq_topic(group: &str) -> String {
     format!("{DLQ_PREFIX}{group}")
+}
+
+/// Whether this names a light topic: one logical queue of messages that other topics store.
+pub fn is_light_topic(name: &str) -> bool {
+    name.starts_with(LIGHT_PREFIX)
 }
 
 /// Whether a topic is RocketMQ's own.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
+use oxmq::protocol::message::properties::name;
 use oxmq::protocol::message::record::{Addition, BLANK_LENGTH, MAGIC_BLANK, Record, body_crc};
-use oxmq::protocol::message::{Properties, properties, sys_flag};
+use oxmq::protocol::message::{Properties, sys_flag};
 
 use super::CommitLog;
 use crate::store::consume_queue::ConsumeQueue;
@@ -82,13 +83,49 @@ pub(crate) struct Special {
     pub(crate) properties: Properties,
     /// Whether `INNER_BASE` tells the first place that it took.
     pub(crate) tells_base: bool,
+    /// Further queues that it takes a place in, and which; a gap for each name that is none.
+    light: Vec<Option<(Arc<ConsumeQueue>, i64)>>,
     /// Encoded properties that were made under the lock.
     added: Properties,
 }
 
 impl Special {
-    pub(crate) fn new(properties: Properties, tells_base: bool) -> Self {
-        Self { properties, tells_base, added: Properties::new() }
+    pub(crate) fn new(
+        properties: Properties,
+        tells_base: bool,
+        light: impl IntoIterator<Item = Option<Arc<ConsumeQueue>>>,
+    ) -> Self {
+        let light = light.into_iter().map(|queue| Some((queue?, 0))).collect();
+        Self { properties, tells_base, light, added: Properties::new() }
+    }
+
+    /// The most bytes of properties that are added under the lock.
+    pub(crate) fn most_added(&self) -> usize {
+        /// The digits of a place, a separator behind them.
+        const DIGITS: usize = 20;
+        let base = if self.tells_base { name::INNER_BASE.len() + 1 + DIGITS } else { 0 };
+        let light = match self.light.len() {
+            0 => 0,
+            places => name::INNER_MULTI_QUEUE_OFFSET.len() + 1 + places * DIGITS,
+        };
+        base + light
+    }
+
+    /// Takes the places in the further queues.
+    fn assign_light(&mut self) {
+        let mut places = String::new();
+        for (nth, place) in self.light.iter_mut().enumerate() {
+            if nth > 0 {
+                places.push(',');
+            }
+            if let Some((queue, offset)) = place {
+                *offset = queue.assigned().fetch_add(1, Ordering::Relaxed);
+                places.push_str(itoa::Buffer::new().format(*offset));
+            }
+        }
+        if !self.light.is_empty() {
+            self.added.append(name::INNER_MULTI_QUEUE_OFFSET, &places);
+        }
     }
 }
 
@@ -98,11 +135,12 @@ impl Prepared {
         let Some(queue) = &self.queue else { return };
         self.queue_offset = queue.assigned().load(Ordering::Relaxed);
         queue.assigned().store(self.queue_offset + self.places, Ordering::Relaxed);
-        let Some(special) = self.special.as_mut().filter(|special| special.tells_base) else {
-            return;
-        };
-        let name = properties::name::INNER_BASE;
-        special.added.append(name, itoa::Buffer::new().format(self.queue_offset));
+        let Some(special) = &mut self.special else { return };
+        if special.tells_base {
+            let mut digits = itoa::Buffer::new();
+            special.added.append(name::INNER_BASE, digits.format(self.queue_offset));
+        }
+        special.assign_light();
         let added = u32::try_from(special.added.as_encoded().len()).unwrap_or(u32::MAX);
         self.length = self.length.saturating_add(added);
         self.run_length = self.run_length.saturating_add(added);
@@ -110,6 +148,10 @@ impl Prepared {
 
     /// Gives the places back, the last message's first. Only under the lock that took them.
     fn give_back(&self) {
+        let light = self.special.iter().flat_map(|special| special.light.iter().rev().flatten());
+        for (queue, offset) in light {
+            queue.assigned().store(*offset, Ordering::Relaxed);
+        }
         if let Some(queue) = &self.queue {
             queue.assigned().store(self.queue_offset, Ordering::Relaxed);
         }

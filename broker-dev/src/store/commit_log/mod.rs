@@ -19,7 +19,7 @@ pub(crate) use scan::{Found, candidates, check, check_here, has_unwritten_sector
 
 use super::error::StoreError;
 use super::mapped_file::MappedWriter;
-use super::mapped_file_queue::{MappedFileQueue, Reservation};
+use super::mapped_file_queue::MappedFileQueue;
 
 /// See the [module](self). Offsets are bytes from the start of the log.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl CommitLog {
     pub(crate) fn make_spare(&self, start: i64) -> Result<(), StoreError> {
         let mut spare = self.lock_spare();
         if spare.file.is_none() && spare.newest < start {
-            spare.file = Some(self.files.create(start, Reservation::Whole)?);
+            spare.file = Some(self.files.create(start)?);
             spare.newest = start;
         }
         Ok(())
@@ -109,7 +109,7 @@ impl CommitLog {
         if let Some(file) = spare.file.take_if(|file| file.file().start() == start) {
             return Ok(file);
         }
-        let file = self.files.create(start, Reservation::Whole)?;
+        let file = self.files.create(start)?;
         spare.newest = spare.newest.max(start);
         Ok(file)
     }

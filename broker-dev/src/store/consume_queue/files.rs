@@ -72,11 +72,6 @@ impl Home {
         &self.root
     }
 
-    /// Bytes of each file.
-    pub(crate) fn file_bytes(&self) -> i64 {
-        self.file_bytes
-    }
-
     /// The disk.
     pub(crate) fn disk(&self) -> &dyn Disk {
         &*self.disk
@@ -347,11 +342,6 @@ impl QueueFiles {
         }
         self.note_synced(to);
         Ok(())
-    }
-
-    /// Offset before which all is written to the files.
-    pub(crate) fn written(&self) -> i64 {
-        self.lock().written
     }
 
     /// Notes that everything before an offset, and the folder, is on the disk.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::ext::is_address;
-use super::queue::{ConsumeQueue, Entry, Kind};
+use super::queue::{ConsumeQueue, Entry, QueueKind};
 use super::window::Window;
 use crate::store::error::StoreError;
 use crate::store::mapped_file_queue::Found;
@@ -87,7 +87,8 @@ fn kept_end(queue: &ConsumeQueue, window: &mut Window<'_>, first: i64, rules: &R
     let end = queue.end_index();
     let mut is_kept = |index: i64| {
         window.entry(index).is_some_and(|entry| {
-            let is_placed = queue.kind() == Kind::Simple || entry.offset >= 0 && entry.count > 0;
+            let is_placed =
+                queue.kind() == QueueKind::Simple || entry.offset >= 0 && entry.count > 0;
             is_placed
                 && entry.unit.length > 0
                 && (0..rules.cut).contains(&entry.unit.physical_offset)

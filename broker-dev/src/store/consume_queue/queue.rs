@@ -19,15 +19,16 @@ const BLANKS: usize = 200;
 
 /// What the units of a queue are like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// One for each message, 20 bytes.
+#[non_exhaustive]
+pub enum QueueKind {
+    /// One for each message, 20 bytes. RocketMQ: `SimpleCQ`.
     #[default]
     Simple,
-    /// One for each record, 46 bytes.
+    /// One for each record, which may hold several messages, 46 bytes. RocketMQ: `BatchCQ`.
     Batch,
 }
 
-impl Kind {
+impl QueueKind {
     /// Bytes of a unit.
     pub(crate) fn unit_bytes(self) -> usize {
         match self {
@@ -55,7 +56,7 @@ pub(crate) struct Entry {
 pub(crate) struct ConsumeQueue {
     topic: Arc<str>,
     queue_id: i32,
-    kind: Kind,
+    kind: QueueKind,
     /// The next message's offset; changed only under the commit log's append lock.
     assigned: AtomicI64,
     pub(super) min: AtomicI64,
@@ -82,7 +83,7 @@ impl ConsumeQueue {
     pub(crate) fn new(
         topic: Arc<str>,
         queue_id: i32,
-        kind: Kind,
+        kind: QueueKind,
         home: Arc<Home>,
         ext: Option<Arc<Home>>,
     ) -> Self {
@@ -111,7 +112,7 @@ impl ConsumeQueue {
     }
 
     /// What its units are like.
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> QueueKind {
         self.kind
     }
 
@@ -147,11 +148,11 @@ impl ConsumeQueue {
     /// Takes a unit's bytes apart; `index` is its number.
     pub(super) fn decode(&self, index: i64, bytes: &[u8]) -> Option<Entry> {
         match self.kind {
-            Kind::Simple => {
+            QueueKind::Simple => {
                 let unit = Unit::decode(bytes.first_chunk()?);
                 Some(Entry { offset: index, count: 1, unit, store_timestamp: None })
             }
-            Kind::Batch => {
+            QueueKind::Batch => {
                 let batch = BatchUnit::decode(bytes)?;
                 Some(Entry {
                     offset: batch.base_offset,
@@ -181,11 +182,11 @@ impl ConsumeQueue {
             unit.tags_code = ext.append(extension)?.unwrap_or(unit.tags_code);
         }
         match self.kind {
-            Kind::Simple => {
+            QueueKind::Simple => {
                 self.fill_up_to(entry.offset)?;
                 self.files.append(&unit.encode())?;
             }
-            Kind::Batch => {
+            QueueKind::Batch => {
                 let batch = BatchUnit {
                     unit,
                     store_timestamp: entry.store_timestamp.unwrap_or_default(),
@@ -238,11 +239,11 @@ impl ConsumeQueue {
     /// Where to go on if the units at an offset cannot be read: the next file's first message.
     pub(crate) fn next_file(&self, offset: i64) -> i64 {
         match self.kind {
-            Kind::Simple => {
+            QueueKind::Simple => {
                 let per_file = self.files.file_bytes() / self.unit_bytes();
                 (offset - offset % per_file + per_file).min(self.max())
             }
-            Kind::Batch => self.max(),
+            QueueKind::Batch => self.max(),
         }
     }
 

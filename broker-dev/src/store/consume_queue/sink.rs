@@ -7,7 +7,8 @@ use oxmq::protocol::message::record::Record;
 use oxmq::protocol::message::sys_flag;
 
 use super::ext::Extension;
-use super::queue::{Appended, ConsumeQueue, Entry, Kind};
+use super::multi::{self, LIGHT_QUEUE};
+use super::queue::{Appended, ConsumeQueue, Entry, QueueKind};
 use super::table::QueueTable;
 use super::unit::{self, Unit};
 use crate::store::Arrived;
@@ -15,7 +16,7 @@ use crate::store::dispatch::DispatchSink;
 use crate::store::error::StoreError;
 
 /// Whether a record holds a batch of messages.
-pub(super) fn is_inner_batch(record: &Record<'_>) -> bool {
+pub(crate) fn is_inner_batch(record: &Record<'_>) -> bool {
     record.sys_flag & sys_flag::INNER_BATCH != 0
 }
 
@@ -29,15 +30,15 @@ fn message_count(record: &Record<'_>) -> i64 {
 }
 
 impl QueueTable {
-    fn entry_of(&self, kind: Kind, record: &Record<'_>, length: u32) -> Entry {
+    fn entry_of(&self, kind: QueueKind, record: &Record<'_>, length: u32) -> Entry {
         let unit = Unit {
             physical_offset: record.physical_offset,
             length: i32::try_from(length).unwrap_or(i32::MAX),
             tags_code: unit::tags_code(record, &self.delay_levels_ms),
         };
         let (count, time) = match kind {
-            Kind::Simple => (1, None),
-            Kind::Batch => (message_count(record), Some(record.store_timestamp)),
+            QueueKind::Simple => (1, None),
+            QueueKind::Batch => (message_count(record), Some(record.store_timestamp)),
         };
         Entry { offset: record.queue_offset, count, unit, store_timestamp: time }
     }
@@ -60,6 +61,47 @@ impl QueueTable {
             self.note_dirty(queue);
         }
         Ok((appended, entry))
+    }
+}
+
+impl QueueTable {
+    /// Puts a record's unit into the further queue that it stands in.
+    pub(crate) fn append_light(
+        &self,
+        queue: &Arc<ConsumeQueue>,
+        offset: i64,
+        record: &Record<'_>,
+        length: u32,
+    ) -> Result<(Appended, Entry), StoreError> {
+        let entry = Entry { offset, ..self.entry_of(QueueKind::Simple, record, length) };
+        let appended = queue.append(&entry, None)?;
+        if appended == Appended::Added {
+            self.note_dirty(queue);
+        }
+        Ok((appended, entry))
+    }
+
+    fn accept_light(
+        &self,
+        record: &Record<'_>,
+        length: u32,
+        arrived: &mut Vec<Arrived>,
+    ) -> Result<(), StoreError> {
+        for (topic, offset) in multi::places(record) {
+            if self.deleted().is_over(topic, record.physical_offset) {
+                continue;
+            }
+            let queue = self.get_or_create(topic, LIGHT_QUEUE)?;
+            let (_, entry) = self.append_light(&queue, offset, record, length)?;
+            arrived.push(Arrived {
+                topic: Arc::clone(queue.topic()),
+                queue_id: LIGHT_QUEUE,
+                max_offset: offset + 1,
+                tags_code: entry.unit.tags_code,
+                store_timestamp: record.store_timestamp,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -87,6 +129,9 @@ impl DispatchSink for QueueTable {
             }
         };
         let (_, entry) = self.append(&queue, record, length)?;
+        if self.multi_dispatch() {
+            self.accept_light(record, length, arrived)?;
+        }
         let max_offset = entry.offset + entry.count;
         let tags_code = entry.unit.tags_code;
         match arrived.last_mut() {

@@ -5,18 +5,20 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
 use oxmq::protocol::message::record::Record;
+use oxmq::protocol::names::is_light_topic;
 
 use super::deleted::DeletedTopics;
 use super::discover::{self, is_safe_topic};
 use super::files::{Common, Home};
 use super::load::Rules;
-use super::queue::{ConsumeQueue, Entry, Kind};
+use super::multi::{self, LIGHT_QUEUE};
+use super::queue::{ConsumeQueue, Entry, QueueKind};
 use super::recent::RecentQueues;
 use super::unit::Unit;
 use crate::store::disk::Disk;
@@ -33,7 +35,7 @@ enum Slot {
 
 #[derive(Debug, Default)]
 struct Topic {
-    kind: Kind,
+    kind: QueueKind,
     /// Whether all queues that have a folder are in `slots`.
     is_listed: bool,
     slots: BTreeMap<i32, Slot>,
@@ -56,8 +58,11 @@ pub(crate) struct QueueTable {
     pub(super) delay_levels_ms: Vec<i64>,
     pub(super) most_behind_bytes: usize,
     topics: RwLock<HashMap<Arc<str>, Topic>>,
-    /// Topics whose queues are batch queues, as far as the store was told.
+    /// Topics that will have batch queues.
     batch_topics: RwLock<HashSet<Box<str>>>,
+    multi_dispatch: bool,
+    max_light_topics: usize,
+    light_topics: AtomicUsize,
     /// Held by whoever opens a queue's files.
     loading: Mutex<()>,
     deleted: Arc<DeletedTopics>,
@@ -97,12 +102,20 @@ impl QueueTable {
                 .then(|| home(options.extension_dir(), options.extension_file_bytes)),
             common,
         };
-        let batch_topics = options.batch_topics.iter().flatten();
+        let kinds = options.queue_kinds.iter();
+        let batch_topics = kinds.filter(|(_, kind)| **kind == QueueKind::Batch);
+        let topics = list_topics(&homes, options)?;
+        let light_topics = topics.keys().filter(|topic| is_light_topic(topic)).count();
         let table = Self {
             delay_levels_ms: options.delay_levels_ms.clone(),
             most_behind_bytes: options.queue_memory_bytes,
-            topics: RwLock::new(list_topics(&homes, options)?),
-            batch_topics: RwLock::new(batch_topics.map(|topic| topic.as_str().into()).collect()),
+            topics: RwLock::new(topics),
+            batch_topics: RwLock::new(
+                batch_topics.map(|(topic, _)| topic.as_str().into()).collect(),
+            ),
+            multi_dispatch: options.multi_dispatch,
+            max_light_topics: options.max_light_topics,
+            light_topics: AtomicUsize::new(light_topics),
             homes,
             loading: Mutex::default(),
             deleted,
@@ -143,28 +156,48 @@ impl QueueTable {
         let _ = self.log.set(Arc::clone(log));
     }
 
-    /// Whether the queues of a topic are batch queues.
-    pub(crate) fn kind(&self, topic: &str) -> Kind {
+    /// Whether messages may stand in queues of light topics too.
+    pub(crate) fn multi_dispatch(&self) -> bool {
+        self.multi_dispatch
+    }
+
+    /// What the queues of a topic are like.
+    pub(crate) fn kind(&self, topic: &str) -> QueueKind {
         if let Some(known) = self.read_topics().get(topic) {
             return known.kind;
         }
         let batch = self.batch_topics.read().unwrap_or_else(PoisonError::into_inner);
-        if batch.contains(topic) { Kind::Batch } else { Kind::Simple }
+        if batch.contains(topic) { QueueKind::Batch } else { QueueKind::Simple }
+    }
+
+    /// The queue of a light topic, made if it does not exist and there are not too many.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyQueues`]; or as [`get_or_create`](Self::get_or_create).
+    pub(crate) fn light_queue(&self, topic: &str) -> Result<Arc<ConsumeQueue>, StoreError> {
+        if let Some(queue) = self.find(topic, LIGHT_QUEUE)? {
+            return Ok(queue);
+        }
+        let limit = self.max_light_topics;
+        if self.light_topics.load(Ordering::Relaxed) >= limit {
+            return Err(StoreError::TooManyQueues { limit });
+        }
+        self.get_or_create(topic, LIGHT_QUEUE)
     }
 
     /// Says what the queues of a topic are to be like.
     ///
     /// # Errors
     /// [`StoreError::BadOptions`] if it has queues of the other kind.
-    pub(crate) fn set_kind(&self, topic: &str, kind: Kind) -> Result<(), StoreError> {
+    pub(crate) fn set_kind(&self, topic: &str, kind: QueueKind) -> Result<(), StoreError> {
         let topics = self.read_topics();
         if topics.get(topic).is_some_and(|known| known.kind != kind) {
             return Err(other_kind(topic, kind));
         }
         let mut batch = self.batch_topics.write().unwrap_or_else(PoisonError::into_inner);
         match kind {
-            Kind::Batch => batch.insert(topic.into()),
-            Kind::Simple => batch.remove(topic),
+            QueueKind::Batch => batch.insert(topic.into()),
+            QueueKind::Simple => batch.remove(topic),
         };
         Ok(())
     }
@@ -206,17 +239,17 @@ impl QueueTable {
         }
     }
 
-    /// The queue of a record that recovery's pass has met. `is_right` is asked while the log is not
+    /// A queue of a record that recovery's pass has met. `is_right` is asked while the log is not
     /// open yet.
     ///
     /// # Errors
     /// As [`get_or_create`](Self::get_or_create).
     pub(crate) fn recover_queue(
         &self,
-        record: &Record<'_>,
+        (topic, queue_id): (&str, i32),
+        is_inner_batch: bool,
         is_right: &dyn Fn(&ConsumeQueue, &Entry) -> bool,
     ) -> Result<Arc<ConsumeQueue>, StoreError> {
-        let (topic, queue_id) = (record.topic, record.queue_id);
         if let Some(Topic { slots, .. }) = self.read_topics().get(topic)
             && let Some(Slot::Loaded(queue)) = slots.get(&queue_id)
         {
@@ -225,8 +258,7 @@ impl QueueTable {
         match self.load(topic, queue_id, is_right)? {
             Some(queue) => Ok(queue),
             None => {
-                let is_batch = super::sink::is_inner_batch(record);
-                let kind = if is_batch { Kind::Batch } else { self.kind(topic) };
+                let kind = if is_inner_batch { QueueKind::Batch } else { self.kind(topic) };
                 self.create(topic, queue_id, kind)
             }
         }
@@ -236,7 +268,7 @@ impl QueueTable {
         &self,
         topic: &str,
         queue_id: i32,
-        kind: Kind,
+        kind: QueueKind,
     ) -> Result<Arc<ConsumeQueue>, StoreError> {
         if !is_safe_topic(topic) || queue_id < 0 {
             let reason = format!("`{}` queue {queue_id} is no queue's name", topic.escape_debug());
@@ -247,10 +279,9 @@ impl QueueTable {
             Some((name, _)) => Arc::clone(name),
             None => topic.into(),
         };
-        let topic = topics.entry(Arc::clone(&name)).or_insert_with(|| Topic {
-            kind,
-            is_listed: true,
-            slots: BTreeMap::new(),
+        let topic = topics.entry(Arc::clone(&name)).or_insert_with(|| {
+            self.light_topics.fetch_add(is_light_topic(&name).into(), Ordering::Relaxed);
+            Topic { kind, is_listed: true, slots: BTreeMap::new() }
         });
         if let Some(Slot::Loaded(queue)) = topic.slots.get(&queue_id) {
             return Ok(Arc::clone(queue));
@@ -351,6 +382,8 @@ impl QueueTable {
         *recent = RecentQueues::default();
         let _nobody_loads = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.write_topics().remove(topic);
+        self.light_topics.fetch_sub(is_light_topic(topic).into(), Ordering::Relaxed);
+        self.batch_topics.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
         self.deletions.fetch_add(1, Ordering::Release);
         let Some(Topic { kind, is_listed, slots }) = known else { return Ok(()) };
         let unlisted = if is_listed { None } else { self.homes.ids_to_remove(kind, topic) };
@@ -377,28 +410,32 @@ impl QueueTable {
         loaded.collect()
     }
 
-    /// Names of all queues that have or had messages, in no order.
-    pub(crate) fn names(&self) -> Vec<(Arc<str>, i32)> {
-        let unlisted: Vec<Arc<str>> = {
-            let topics = self.read_topics();
-            let unlisted = topics.iter().filter(|(_, known)| !known.is_listed);
-            unlisted.map(|(name, _)| Arc::clone(name)).collect()
-        };
-        for topic in unlisted {
-            if let Err(error) = self.list(&topic) {
-                tracing::warn!(%error, "the queues of a topic cannot be listed");
-            }
+    /// All topics that have or had messages, in no order.
+    pub(crate) fn topics(&self) -> Vec<Arc<str>> {
+        self.read_topics().keys().map(Arc::clone).collect()
+    }
+
+    /// Ids of the queues of a topic that have or had messages.
+    pub(crate) fn ids_of(&self, topic: &str) -> Vec<i32> {
+        if let Err(error) = self.list(topic) {
+            tracing::warn!(%error, topic, "the queues of a topic cannot be listed");
         }
         let topics = self.read_topics();
-        let mut names = Vec::new();
-        for (name, known) in topics.iter() {
-            let had_messages = known.slots.iter().filter(|(_, slot)| match slot {
-                Slot::OnDisk => true,
-                Slot::Loaded(queue) => queue.max() > 0,
-            });
-            names.extend(had_messages.map(|(id, _)| (Arc::clone(name), *id)));
-        }
-        names
+        let slots = topics.get(topic).into_iter().flat_map(|known| &known.slots);
+        let had_messages = slots.filter(|(_, slot)| match slot {
+            Slot::OnDisk => true,
+            Slot::Loaded(queue) => queue.max() > 0,
+        });
+        had_messages.map(|(id, _)| *id).collect()
+    }
+
+    /// Names of all queues that have or had messages, in no order.
+    pub(crate) fn names(&self) -> Vec<(Arc<str>, i32)> {
+        let of_topic = |topic: Arc<str>| {
+            let ids = self.ids_of(&topic).into_iter();
+            ids.map(move |id| (Arc::clone(&topic), id))
+        };
+        self.topics().into_iter().flat_map(of_topic).collect()
     }
 
     /// Forgets what points before `log_min`, the log's new first offset; returns how many files
@@ -475,15 +512,15 @@ impl QueueTable {
 }
 
 impl Homes {
-    fn of(&self, kind: Kind) -> &Arc<Home> {
+    fn of(&self, kind: QueueKind) -> &Arc<Home> {
         match kind {
-            Kind::Simple => &self.simple,
-            Kind::Batch => &self.batch,
+            QueueKind::Simple => &self.simple,
+            QueueKind::Batch => &self.batch,
         }
     }
 
-    fn queue(&self, topic: Arc<str>, queue_id: i32, kind: Kind) -> ConsumeQueue {
-        let ext = self.ext.clone().filter(|_| kind == Kind::Simple);
+    fn queue(&self, topic: Arc<str>, queue_id: i32, kind: QueueKind) -> ConsumeQueue {
+        let ext = self.ext.clone().filter(|_| kind == QueueKind::Simple);
         ConsumeQueue::new(topic, queue_id, kind, Arc::clone(self.of(kind)), ext)
     }
 
@@ -500,12 +537,12 @@ impl Homes {
         }
     }
 
-    fn file_count(&self, kind: Kind, topic: &str, queue_id: i32) -> Result<usize, StoreError> {
+    fn file_count(&self, kind: QueueKind, topic: &str, queue_id: i32) -> Result<usize, StoreError> {
         let dir = self.of(kind).root().join(topic).join(queue_id.to_string());
         Ok(mapped_file_queue::list(self.simple.disk(), &dir)?.len())
     }
 
-    fn ids_to_remove(&self, kind: Kind, topic: &str) -> Option<Vec<i32>> {
+    fn ids_to_remove(&self, kind: QueueKind, topic: &str) -> Option<Vec<i32>> {
         let ids = discover::queue_ids(self.of(kind), topic);
         let ids = ids.inspect_err(|error| {
             tracing::warn!(%error, topic, "a deleted topic's files stay behind");
@@ -513,7 +550,7 @@ impl Homes {
         ids.ok().map(|ids| ids.into_iter().collect())
     }
 
-    fn remove_files(&self, kind: Kind, topic: &str, queue_id: i32) {
+    fn remove_files(&self, kind: QueueKind, topic: &str, queue_id: i32) {
         for home in [Some(self.of(kind)), self.ext.as_ref()].into_iter().flatten() {
             let dir = home.root().join(topic).join(queue_id.to_string());
             let files = mapped_file_queue::list(home.disk(), &dir).unwrap_or_default();
@@ -532,14 +569,14 @@ fn list_topics(
     options: &StoreOptions,
 ) -> Result<HashMap<Arc<str>, Topic>, StoreError> {
     let mut topics: HashMap<Arc<str>, Topic> = HashMap::new();
-    for kind in [Kind::Simple, Kind::Batch] {
+    for kind in [QueueKind::Simple, QueueKind::Batch] {
         for name in discover::topics(homes.of(kind))? {
-            let is_batch = options.batch_topics.as_ref().map(|topics| topics.contains(&name));
-            let is_contradicted =
-                is_batch.is_some_and(|is_batch| is_batch != (kind == Kind::Batch));
+            let wanted = options.queue_kinds.get(&name);
+            let is_contradicted = wanted.is_some_and(|wanted| *wanted != kind);
             let has_queues = || Ok(!discover::queue_ids(homes.of(kind), &name)?.is_empty());
             if (is_contradicted || topics.contains_key(&*name)) && has_queues()? {
-                let wanted = if kind == Kind::Batch { Kind::Simple } else { Kind::Batch };
+                let wanted =
+                    if kind == QueueKind::Batch { QueueKind::Simple } else { QueueKind::Batch };
                 return Err(other_kind(&name, wanted));
             }
             if !is_contradicted {
@@ -550,10 +587,10 @@ fn list_topics(
     Ok(topics)
 }
 
-fn other_kind(topic: &str, wanted: Kind) -> StoreError {
+fn other_kind(topic: &str, wanted: QueueKind) -> StoreError {
     let (wanted, folder) = match wanted {
-        Kind::Simple => ("SimpleCQ", "batchconsumequeue"),
-        Kind::Batch => ("BatchCQ", "consumequeue"),
+        QueueKind::Simple => ("SimpleCQ", "batchconsumequeue"),
+        QueueKind::Batch => ("BatchCQ", "consumequeue"),
     };
     let reason =
         format!("the queues of the topic `{topic}` should be {wanted}, but are in `{folder}`");
@@ -570,7 +607,8 @@ pub(crate) fn stands_for(
     let Unit { physical_offset, length: unit_length, .. } = entry.unit;
     record.physical_offset == physical_offset
         && i32::try_from(length) == Ok(unit_length)
-        && record.queue_offset == entry.offset
-        && record.queue_id == queue.queue_id()
-        && *record.topic == **queue.topic()
+        && (record.queue_offset == entry.offset
+            && record.queue_id == queue.queue_id()
+            && *record.topic == **queue.topic()
+            || multi::places(record).any(|place| place == (&**queue.topic(), entry.offset)))
 }

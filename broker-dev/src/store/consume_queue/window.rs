@@ -1,6 +1,6 @@
 //! Looking at units: a few kilobytes of them at a time.
 
-use super::queue::{ConsumeQueue, Entry, Kind};
+use super::queue::{ConsumeQueue, Entry, QueueKind};
 
 /// Bytes of units that a search reads at once.
 const WINDOW_BYTES: usize = 4096;
@@ -69,8 +69,8 @@ impl<'q> Window<'q> {
     pub(crate) fn index_of(&mut self, offset: i64) -> Option<i64> {
         let (first, end) = (self.queue.first_index(), self.queue.end_index());
         let index = match self.queue.kind() {
-            Kind::Simple => offset,
-            Kind::Batch => {
+            QueueKind::Simple => offset,
+            QueueKind::Batch => {
                 let ends_after = |entry: &Entry| entry.offset.saturating_add(entry.count) > offset;
                 self.partition(first, end, |window, index| {
                     window.entry(index).is_none_or(|entry| ends_after(&entry))

@@ -63,7 +63,6 @@ pub(super) fn clear_rest(disk: &dyn Disk, writer: &mut MappedWriter) -> Result<(
         disk.sync_data(file).context(file.path(), "sync")?;
     }
     disk.reserve(file, end as u64, length as u64).context(file.path(), "reserve blocks for")?;
-    writer.set_reserved(length);
     Ok(())
 }
 

@@ -31,15 +31,15 @@ use oxmq::protocol::message::{batch, record_crc, sys_flag};
 use super::checkpoint::Checkpoint;
 use super::commit_log::{CommitLog, Found, check, has_unwritten_sector, next_valid};
 use super::consume_queue::{
-    Appended, BATCH_UNIT_BYTES, ConsumeQueue, DeletedTopics, Entry, QueueTable, UNIT_BYTES,
-    is_safe_topic, sample_lengths, stands_for,
+    Appended, BATCH_UNIT_BYTES, ConsumeQueue, DeletedTopics, Entry, LIGHT_QUEUE, QueueTable,
+    UNIT_BYTES, is_inner_batch, is_safe_topic, light_places, sample_lengths, stands_for,
 };
 use super::disk::Disk;
 use super::dispatch::DispatchSink;
 use super::error::{Context, StoreError};
 use super::layout;
 use super::mapped_file::MappedWriter;
-use super::mapped_file_queue::{MappedFileQueue, Reservation};
+use super::mapped_file_queue::MappedFileQueue;
 use super::options::StoreOptions;
 
 pub use report::{Damage, RecoveryReport};
@@ -222,13 +222,28 @@ impl Recovery<'_> {
         if is_over || !sys_flag::is_queued(record.sys_flag) {
             return Ok(Placed::Yes);
         }
-        let queue = table.recover_queue(record, &|queue, entry| self.is_right(queue, entry))?;
-        let may_lack = is_whole_log || (is_damaged && queue.max() > 0);
-        if record.queue_offset > queue.max() && !may_lack {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let is_right = |queue: &ConsumeQueue, entry: &Entry| self.is_right(queue, entry);
+        let lacks = |queue: &ConsumeQueue, offset| {
+            let may_lack = is_whole_log || (is_damaged && queue.max() > 0);
+            offset > queue.max() && !may_lack
+        };
+        let own = (record.topic, record.queue_id);
+        let queue = table.recover_queue(own, is_inner_batch(record), &is_right)?;
+        if lacks(&queue, record.queue_offset) {
             return Ok(Placed::Lacking);
         }
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
         let (appended, _) = table.append(&queue, record, length)?;
+        for (topic, offset) in light_places(record).filter(|_| table.multi_dispatch()) {
+            if table.deleted().is_over(topic, record.physical_offset) {
+                continue;
+            }
+            let queue = table.recover_queue((topic, LIGHT_QUEUE), false, &is_right)?;
+            if lacks(&queue, offset) {
+                return Ok(Placed::Lacking);
+            }
+            table.append_light(&queue, offset, record, length)?;
+        }
         Ok(match appended {
             Appended::Added => Placed::Yes,
             Appended::Repeated => Placed::Taken,
@@ -394,7 +409,7 @@ impl Recovery<'_> {
         }
         let mut writer = match self.files.pop() {
             Some(writer) => writer,
-            None => queue.create(0, Reservation::Whole)?,
+            None => queue.create(0)?,
         };
         self.disk.sync_dir(queue.dir()).context(queue.dir(), "sync")?;
         for file in &mut self.files {

@@ -12,7 +12,7 @@ fn record_of(store: &Store, put: Put) -> bytes::Bytes {
 }
 
 /// What one message more says of itself.
-fn put_message(store: &Store, message: PutMessage<'_>) -> Result<Put, StoreError> {
+pub(super) fn put_message(store: &Store, message: PutMessage<'_>) -> Result<Put, StoreError> {
     let mut out = Vec::new();
     store.put(&[message], &mut out)?;
     Ok(out[0])
@@ -52,7 +52,7 @@ fn a_run_that_is_longer_than_a_file_is_refused_whole() {
     assert_eq!(out[1].queue_offset, 1);
 }
 
-fn inner_batch(bodies: &[&'static str]) -> Vec<u8> {
+pub(super) fn inner_batch(bodies: &[&'static str]) -> Vec<u8> {
     let item = |body: &&'static str| BatchItem {
         flag: 0,
         body: bytes::Bytes::from_static(body.as_bytes()),
@@ -61,7 +61,7 @@ fn inner_batch(bodies: &[&'static str]) -> Vec<u8> {
     batch::encode(&bodies.iter().map(item).collect::<Vec<_>>()).unwrap().to_vec()
 }
 
-const WRAPPED: i32 = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+pub(super) const WRAPPED: i32 = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
 
 #[test]
 fn an_inner_batch_takes_a_place_for_each_of_its_messages() {

@@ -51,6 +51,10 @@ pub mod name {
     pub const POP_CK: &str = "POP_CK";
     /// Items of an inner batch.
     pub const INNER_NUM: &str = "INNER_NUM";
+    /// Further queues that a message stands in.
+    pub const INNER_MULTI_DISPATCH: &str = "INNER_MULTI_DISPATCH";
+    /// Its offsets in them.
+    pub const INNER_MULTI_QUEUE_OFFSET: &str = "INNER_MULTI_QUEUE_OFFSET";
     /// Queue offset of the first item of an inner batch.
     pub const INNER_BASE: &str = "INNER_BASE";
     /// Topic that a dead letter came from.
