@@ -24,6 +24,7 @@ use crate::meta::{Groups, MetaFile, Offsets, Topics};
 use crate::name_server::{self, Directory, Place};
 use crate::options::{NamedListener, Options};
 use crate::registration::{self, Registrar};
+use crate::schedule::timer::Timer;
 use crate::schedule::{self, Schedule};
 use crate::server::{BrokerSession, Listener};
 use crate::statistics;
@@ -187,12 +188,18 @@ impl Broker {
     /// messages are in their topics, waiting pulls and locks have ended. Connections live on,
     /// although no heartbeat came in the time skipped.
     pub async fn advance(&self, duration: Duration) {
-        self.core.liveness.skip(duration);
-        self.mover.advance(duration).await;
         let core = &*self.core;
+        core.liveness.skip(duration);
+        // What was sent before this moment comes out in the order of its times.
+        if let Err(error) = core.timer.take_in(core) {
+            tracing::warn!(%error, "timed messages cannot be taken in yet");
+        }
+        self.mover.advance(duration).await;
         core.events.alarm.due(core.clock.monotonic()).into_iter().for_each(Wake::wake);
-        if let Err(error) = core.schedule.deliver_due(core) {
-            tracing::warn!(%error, "delayed messages cannot be delivered yet");
+        for delivered in [core.schedule.deliver_due(core), core.timer.deliver_due(core)] {
+            if let Err(error) = delivered {
+                tracing::warn!(%error, "delayed messages cannot be delivered yet");
+            }
         }
         core.statistics.sample(core.clock.monotonic(), core.clock.now_ms());
         core.expire_clients();
@@ -212,7 +219,11 @@ impl Broker {
         self.end_tasks().await;
         let core = &*self.core;
         let now = core.clock.now_ms();
-        let saved = core.offsets.save(now).and(core.schedule.save(&core.store, now));
+        let saved = core
+            .offsets
+            .save(now)
+            .and(core.schedule.save(&core.store, now))
+            .and(core.timer.save_last(&core.store, now));
         core.store.close()?;
         Ok(saved?)
     }
@@ -250,8 +261,10 @@ impl Broker {
     fn spawn_background(&self) {
         let core = Arc::downgrade(&self.core);
         self.background(schedule::run(core.clone()));
+        self.background(schedule::run_timer(core.clone()));
+        self.background(save_timer_after_changes(core.clone(), self.tasks.clone()));
         self.background(watch_alarm(core.clone()));
-        self.background(save_periodically(core.clone()));
+        self.background(save_periodically(core.clone(), self.tasks.clone()));
         self.background(expire_periodically(core.clone()));
         let name_server = Arc::downgrade(&self.name_server);
         self.background(name_server::expire_periodically(name_server, self.clock()));
@@ -327,7 +340,9 @@ fn open(
     let groups_file = MetaFile::new(Arc::clone(&disk), root, "subscriptionGroup.json");
     let groups = Groups::open(groups_file, &config)?;
     let offsets = Offsets::open(MetaFile::new(Arc::clone(&disk), root, "consumerOffset.json"))?;
-    let schedule = Schedule::open(MetaFile::new(disk, root, "delayOffset.json"), &store)?;
+    let schedule_file = MetaFile::new(Arc::clone(&disk), root, "delayOffset.json");
+    let schedule = Schedule::open(schedule_file, &store)?;
+    let timer = Timer::open(&config, &store, disk, clock.now_ms())?;
     recover_topics(&topics, &store);
     Ok(Core::new(Parts {
         store_host: store_host(&config, address),
@@ -341,6 +356,7 @@ fn open(
         groups,
         offsets,
         schedule,
+        timer,
         registrar,
     }))
 }
@@ -409,7 +425,11 @@ fn system_clock() -> SharedClock {
 
 fn save_progress(core: &Core) {
     let now = core.clock.now_ms();
-    for saved in [core.offsets.save(now), core.schedule.save(&core.store, now)] {
+    for saved in [
+        core.offsets.save(now),
+        core.schedule.save(&core.store, now),
+        core.timer.save(&core.store, now),
+    ] {
         if let Err(error) = saved {
             tracing::error!(%error, "progress cannot be saved");
         }
@@ -444,16 +464,43 @@ async fn periodically(
     }
 }
 
-async fn save_periodically(core: Weak<Core>) {
+async fn save_periodically(core: Weak<Core>, tasks: TaskTracker) {
     let period = |core: &Core| {
         Duration::from(core.config.save_offsets_interval.min(core.config.save_delay_interval))
     };
     periodically(core, period, |core| {
-        // Saving waits for the disk: not on a thread that serves connections.
+        // Saving waits for the disk: not on a thread that serves connections. Whoever ends the
+        // broker waits for it.
         let core = Arc::clone(core);
-        tokio::task::spawn_blocking(move || save_progress(&core));
+        tasks.spawn_blocking(move || save_progress(&core));
     })
     .await;
+}
+
+/// Brings the timer's files to the disk some time after they have changed. Nothing ticks while
+/// nothing changes.
+async fn save_timer_after_changes(core: Weak<Core>, tasks: TaskTracker) {
+    loop {
+        let Some(events) = core.upgrade().map(|core| Arc::clone(&core.events)) else { return };
+        events.timer_changed.notified().await;
+        let Some(sleep) = core.upgrade().map(|core| {
+            let interval = Duration::from(core.config.timer_flush_interval);
+            core.clock.sleep_until(core.clock.monotonic() + interval)
+        }) else {
+            return;
+        };
+        sleep.await;
+        let Some(core) = core.upgrade() else { return };
+        let saving = tasks.spawn_blocking(move || {
+            if let Err(error) = core.timer.save(&core.store, core.clock.now_ms()) {
+                tracing::error!(%error, "the timer's progress cannot be saved");
+                core.events.timer_changed.notify_one();
+            }
+        });
+        if saving.await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn expire_periodically(core: Weak<Core>) {

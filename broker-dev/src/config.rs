@@ -114,6 +114,28 @@ settings! {
     save_offsets_interval: Millis = Millis(5_000), "flushConsumerOffsetInterval";
     /// How often the progress of delay levels is saved, in milliseconds.
     save_delay_interval: Millis = Millis(10_000), "flushDelayOffsetInterval";
+    /// Whether messages can be sent for delivery at any time.
+    timer: bool = true, "timerWheelEnable";
+    /// How finely delivery times are told apart, in milliseconds: 100, 200, 500 or 1,000, the next
+    /// smaller one of them counts.
+    timer_precision: Millis = Millis(1_000), "timerPrecisionMs";
+    /// A message further off than so many times the precision goes round the timer's topic
+    /// meanwhile; 2 to 604,740.
+    timer_roll_window_slots: u32 = 172_800, "timerRollWindowSlot";
+    /// The furthest delivery time, in seconds from now. Messages have to stay in the store for as
+    /// long.
+    timer_max_delay_seconds: u32 = 259_200, "timerMaxDelaySec";
+    /// Size of a timer-log file, bytes. A store that exists keeps the size it has.
+    timer_log_file_bytes: u64 = 100 * 1024 * 1024, "mappedFileSizeTimerLog";
+    /// How often the timer's files go to the disk, in milliseconds.
+    timer_flush_interval: Millis = Millis(1_000), "timerFlushIntervalMs";
+    /// From so many messages due at the same time on, further ones are refused by chance, and all
+    /// from twice as many on. The default is no limit.
+    timer_slot_limit: u32 = i32::MAX as u32, "timerCongestNumEachSlot";
+    /// Whether a message sent for later can be taken back.
+    recall: bool = false, "recallMessageEnable";
+    /// Whether messages of transactions are refused.
+    reject_transactions: bool = false, "rejectTransactionMessage";
 }
 
 /// Settings of RocketMQ's that are arguments of their own here, and which.

@@ -26,6 +26,7 @@ use crate::meta::{Groups, Offsets, Topics};
 use crate::registration::Registrar;
 use crate::reply::Refusal;
 use crate::schedule::Schedule;
+use crate::schedule::timer::Timer;
 use crate::server::{Connections, Event};
 use crate::statistics::Statistics;
 use crate::store::{Put, PutMessage, Store, StoreError};
@@ -45,6 +46,7 @@ pub(crate) struct Core {
     pub(crate) producers: Producers,
     pub(crate) locks: QueueLocks,
     pub(crate) schedule: Schedule,
+    pub(crate) timer: Timer,
     pub(crate) registrar: Registrar,
     pub(crate) statistics: Statistics,
     pub(crate) connections: Arc<Connections>,
@@ -77,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) groups: Groups,
     pub(crate) offsets: Offsets,
     pub(crate) schedule: Schedule,
+    pub(crate) timer: Timer,
     pub(crate) registrar: Registrar,
     pub(crate) store_host: SocketAddr,
     pub(crate) entropy: [u32; 3],
@@ -104,6 +107,7 @@ impl Core {
             producers: Producers::default(),
             locks: QueueLocks::default(),
             schedule: parts.schedule,
+            timer: parts.timer,
             registrar: parts.registrar,
             connections: Arc::default(),
             calls: Calls::default(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oxmq::protocol::names::SCHEDULE_TOPIC;
+use oxmq::protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC};
 use tokio::sync::Notify;
 
 use crate::alarm::Alarm;
@@ -33,6 +33,10 @@ pub(crate) struct Events {
     pub(crate) alarm: Alarm<Wake>,
     /// Rings when a delayed message was stored.
     pub(crate) delayed: Notify,
+    /// Rings when a timed message was stored.
+    pub(crate) timed: Notify,
+    /// Rings when the timer's files are to be written.
+    pub(crate) timer_changed: Notify,
     /// Connections with sends that wait for the disk.
     unflushed: Mutex<HashMap<ConnectionId, Arc<Handle>>>,
 }
@@ -58,8 +62,10 @@ impl Events {
 impl StoreEvents for Events {
     fn dispatched(&self, arrived: &[Arrived]) {
         for arrived in arrived {
-            if &*arrived.topic == SCHEDULE_TOPIC {
-                self.delayed.notify_one();
+            match &*arrived.topic {
+                SCHEDULE_TOPIC => self.delayed.notify_one(),
+                TIMER_TOPIC => self.timed.notify_one(),
+                _ => {}
             }
             self.long_poll.arrived(
                 &arrived.topic,

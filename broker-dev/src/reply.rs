@@ -46,6 +46,12 @@ impl Reply {
         Self { body: body.into(), ..Self::default() }
     }
 
+    /// The same with one field more.
+    pub(crate) fn with_field(mut self, name: &str, value: &str) -> Self {
+        self.ext_fields.push(name, value);
+        self
+    }
+
     /// The same with a body.
     pub(crate) fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();

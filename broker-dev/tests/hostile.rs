@@ -104,19 +104,6 @@ async fn a_body_over_the_limit_is_illegal() {
 }
 
 #[tokio::test]
-async fn what_is_not_served_yet_is_refused_and_not_stored() {
-    let broker = broker().await;
-    let mut wire = Wire::connect(broker.broker_address()).await;
-    for properties in ["TRAN_MSG\u{1}true\u{2}", "TIMER_DELAY_SEC\u{1}5\u{2}"] {
-        let response = wire.call(send("t", 0, "x", properties)).await;
-        assert_eq!(response.response_code(), ResponseCode::MESSAGE_ILLEGAL);
-        assert!(remark(&response).contains("not served"), "{}", remark(&response));
-    }
-    assert!(wire.pull("t", 0, 0).await.is_empty());
-    broker.stop().await.unwrap();
-}
-
-#[tokio::test]
 async fn a_stream_that_is_no_protocol_is_closed_and_others_are_served_on() {
     let broker = broker().await;
     for address in [broker.broker_address(), broker.name_server_address()] {

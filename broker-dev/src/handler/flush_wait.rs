@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::events::Wake;
 use crate::reply::{Refusal, Reply, ReplyTo};
 use crate::server::{Event, Outgoing};
+use crate::store::FlushMode;
 
 /// With so many answers waiting, the connection reads no further.
 const MAX_WAITING: usize = 65_536;
@@ -26,8 +27,8 @@ const MAX_WAITING: usize = 65_536;
 pub(super) enum Waiting {
     /// To a send.
     Send(Stored<Box<str>>),
-    /// To a message that was handed back.
-    SendBack(ReplyTo),
+    /// To anything else that was stored.
+    Other(ReplyTo, Reply),
 }
 
 /// The answers of one connection that wait for the disk.
@@ -63,6 +64,25 @@ impl FlushWait {
     pub(super) fn push(&mut self, core: &Core, end_offset: i64, answer: Waiting) {
         let until = core.clock.monotonic() + Duration::from(core.config.sync_flush_timeout);
         self.queue.push_back(Entry { end_offset, until, answer });
+    }
+
+    /// Answers a request once what it stored, which ends at `end_offset`, is as safe as it has to
+    /// be; at once if nothing was stored.
+    pub(super) fn answer(
+        &mut self,
+        core: &Core,
+        caller: &Caller,
+        (to, end_offset): (ReplyTo, Option<i64>),
+        reply: Reply,
+        out: &mut Outgoing,
+    ) {
+        match end_offset {
+            Some(end_offset) if core.config.flush == FlushMode::Sync => {
+                self.push(core, end_offset, Waiting::Other(to, reply));
+                self.watch(core, caller);
+            }
+            _ => out.command(&to.served(Ok(reply))),
+        }
     }
 
     /// Asks the store for a sync of what waits, and to be told of it.
@@ -137,12 +157,12 @@ fn answer(
         (Waiting::Send(stored), Ending::TimedOut) => {
             core.send_replies.write(ResponseCode::FLUSH_DISK_TIMEOUT, &stored, out);
         }
-        (Waiting::SendBack(to), Ending::Durable) => out.command(&to.served(Ok(Reply::done()))),
-        (Waiting::SendBack(to), Ending::TimedOut) => {
+        (Waiting::Other(to, reply), Ending::Durable) => out.command(&to.served(Ok(reply))),
+        (Waiting::Other(to, _), Ending::TimedOut) => {
             let refusal = Refusal::new(ResponseCode::SYSTEM_ERROR, "FLUSH_DISK_TIMEOUT");
             out.command(&to.served(Err(refusal)));
         }
-        (Waiting::Send(Stored { to, .. }) | Waiting::SendBack(to), Ending::Failed) => {
+        (Waiting::Send(Stored { to, .. }) | Waiting::Other(to, _), Ending::Failed) => {
             out.command(&to.served(refusal.map_or_else(|| Ok(Reply::done()), Err)));
         }
     }

@@ -122,6 +122,7 @@ fn pushed(core: &Core, put: Option<Put>, queue_id: i32) -> Reply {
         queue_offset: put.map_or(0, |put| put.queue_offset),
         transaction_id: None,
         batch_uniq_id: None,
+        recall_handle: None,
     };
     Reply::fields(&header)
 }

@@ -144,6 +144,7 @@ impl Turn<'_> {
             more_physical: puts.map(|put| put.physical_offset).collect(),
             unique_key: self.texts.get(admitted.unique_key.clone()).unwrap_or_default(),
             is_inner_batch: admitted.is_inner_batch,
+            recall_handle: admitted.recall_handle.as_deref().map(Into::into),
         };
         let waits = admitted.waits_for_disk && self.core.config.flush == FlushMode::Sync;
         Ok((stored, waits))

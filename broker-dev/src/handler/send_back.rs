@@ -15,12 +15,12 @@ use oxmq::protocol::message::{Properties, Record, sys_flag};
 use oxmq::protocol::names;
 
 use super::Caller;
-use super::flush_wait::{FlushWait, Waiting};
+use super::flush_wait::FlushWait;
 use crate::core::Core;
 use crate::meta::groups::no_group;
 use crate::reply::{Refusal, Reply, ReplyTo};
 use crate::server::Outgoing;
-use crate::store::{FlushMode, PutMessage};
+use crate::store::PutMessage;
 
 /// From this release on a client's own limit of retries counts.
 const HONOURS_MAX_RETRIES: i32 = 121;
@@ -42,11 +42,9 @@ pub(crate) fn send_back(
         return;
     }
     match served {
-        Ok(Some(end_offset)) if core.config.flush == FlushMode::Sync => {
-            flush_wait.push(core, end_offset, Waiting::SendBack(to));
-            flush_wait.watch(core, caller);
+        Ok(end_offset) => {
+            flush_wait.answer(core, caller, (to, end_offset), Reply::done(), out);
         }
-        Ok(_) => out.command(&to.served(Ok(Reply::done()))),
         Err(refusal) => out.command(&to.served(Err(refusal))),
     }
 }

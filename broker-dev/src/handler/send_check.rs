@@ -15,6 +15,7 @@ use oxmq::protocol::header::{SendFields, SendMessageRequestHeader};
 use oxmq::protocol::message::{batch, properties, sys_flag};
 use oxmq::protocol::names;
 
+use super::later::{Later, Wish};
 use crate::core::Core;
 use crate::meta::groups::no_group;
 use crate::meta::topics::no_topic;
@@ -50,6 +51,8 @@ pub(super) struct Admitted {
     pub(super) waits_for_disk: bool,
     /// Whether its messages became one record.
     pub(super) is_inner_batch: bool,
+    /// What a timed message can be taken back with.
+    pub(super) recall_handle: Option<String>,
 }
 
 /// The topic that this connection sent to last.
@@ -70,15 +73,26 @@ pub(super) struct Check<'c, 'a> {
 #[derive(Debug, Default)]
 struct Noted<'a> {
     unique_key: Option<&'a str>,
-    delay_level: i32,
+    wish: Wish<'a>,
     does_not_wait: bool,
     /// Properties that only the broker may set are there.
     is_foreign: bool,
-    refused: Option<&'static str>,
     /// Messages of the inner batch that it is to become.
     inner_num: Option<i16>,
     /// It says that it is an inner batch.
     is_counted: bool,
+}
+
+impl Noted<'_> {
+    /// What comes in a batch is for now.
+    fn check_batched(&self) -> Result<(), Refusal> {
+        if self.wish.is_half || self.wish.is_timed() {
+            return Err(illegal(
+                "a batch cannot hold timed messages nor parts of transactions: send them singly",
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Check<'_, 'a> {
@@ -125,11 +139,28 @@ impl<'a> Check<'_, 'a> {
             noted: note(header.properties),
         };
         let waits_for_disk = !part.noted.does_not_wait;
-        let may_delay = to_dead_letters.is_none();
+        // A dead letter waits no more.
+        let later = match to_dead_letters {
+            None => part.noted.wish.decide(self.core, header.reconsume_times)?,
+            Some(_) => None,
+        };
         let start = self.messages.len();
-        let unique_key = self.accept(&header, part, target, may_delay)?;
+        let topic = target.topic.clone();
+        let unique_key = self.accept(&header, part, target, later)?;
+        let recall_handle = later.and_then(|later| {
+            let key = self.texts.get(unique_key.clone()).unwrap_or_default();
+            later.recall_handle(self.core, &topic, key)
+        });
         let messages = start..start + 1;
-        Ok(Admitted { messages, queue_id, unique_key, waits_for_disk, is_inner_batch: false })
+        let is_inner_batch = false;
+        Ok(Admitted {
+            messages,
+            queue_id,
+            unique_key,
+            waits_for_disk,
+            is_inner_batch,
+            recall_handle,
+        })
     }
 
     fn admit_batch(
@@ -144,6 +175,7 @@ impl<'a> Check<'_, 'a> {
         }
         let items = batch::decode(request.body.clone())?;
         let noted = note(header.properties);
+        noted.check_batched()?;
         if is_for_batches(topic) && noted.unique_key.is_some() {
             return self.admit_inner_batch(request, header, noted, items.len(), queue_id);
         }
@@ -158,14 +190,22 @@ impl<'a> Check<'_, 'a> {
             };
             let target =
                 Target { topic: Cow::Borrowed(header.topic), queue_id, reconsume_times: 0 };
-            let key = self.accept(header, part, target, false)?;
+            part.noted.check_batched()?;
+            let key = self.accept(header, part, target, None)?;
             first_key.get_or_insert(key);
         }
         let unique_key = first_key.ok_or_else(|| illegal("the batch is empty"))?;
         let messages = start..self.messages.len();
         self.check_run(messages.clone())?;
         let waits_for_disk = !noted.does_not_wait;
-        Ok(Admitted { messages, queue_id, unique_key, waits_for_disk, is_inner_batch: false })
+        Ok(Admitted {
+            messages,
+            queue_id,
+            unique_key,
+            waits_for_disk,
+            is_inner_batch: false,
+            recall_handle: None,
+        })
     }
 
     /// The records of a batch stand in one file of the log.
@@ -208,9 +248,16 @@ impl<'a> Check<'_, 'a> {
             reconsume_times: header.reconsume_times,
         };
         let start = self.messages.len();
-        let unique_key = self.accept(header, counted, target, false)?;
+        let unique_key = self.accept(header, counted, target, None)?;
         let messages = start..start + 1;
-        Ok(Admitted { messages, queue_id, unique_key, waits_for_disk, is_inner_batch: true })
+        Ok(Admitted {
+            messages,
+            queue_id,
+            unique_key,
+            waits_for_disk,
+            is_inner_batch: true,
+            recall_handle: None,
+        })
     }
 
     /// The topic, which is made if it is unknown and that is allowed.
@@ -227,7 +274,8 @@ impl<'a> Check<'_, 'a> {
             return Ok(Arc::clone(topic));
         }
         names::check_topic(header.topic)?;
-        if names::check_sendable_topic(header.topic).is_err() {
+        if names::check_sendable_topic(header.topic).is_err() || header.topic == names::TIMER_TOPIC
+        {
             let remark = format!("nobody may send to the system topic `{}`", header.topic);
             return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
         }
@@ -290,11 +338,8 @@ impl<'a> Check<'_, 'a> {
         header: &SendMessageRequestHeader<'a>,
         part: Part<'_>,
         target: Target<'a>,
-        may_delay: bool,
+        later: Option<Later>,
     ) -> Result<Range<usize>, Refusal> {
-        if let Some(what) = part.noted.refused {
-            return Err(illegal(what));
-        }
         if part.body.is_empty() {
             return Err(illegal("the message has no body"));
         }
@@ -303,9 +348,8 @@ impl<'a> Check<'_, 'a> {
         if part.noted.is_counted && !is_wrapped {
             return Err(illegal("INNER_NUM is for inner batches"));
         }
-        let is_delayed = may_delay && part.noted.delay_level > 0;
         let start = self.texts.len();
-        copy_properties(self.texts, &part, is_delayed);
+        copy_properties(self.texts, &part, later);
         let unique_key = self.add_own(part.noted.unique_key);
         let mut wrapped = 0;
         if let Some(count) = part.noted.inner_num {
@@ -325,8 +369,8 @@ impl<'a> Check<'_, 'a> {
             body: part.body,
             properties: 0..0,
         };
-        if is_delayed {
-            self.delay(&mut message, part.noted.delay_level);
+        if let Some(later) = later {
+            self.put_off(&mut message, later, unique_key.clone());
         }
         message.properties = start..self.texts.len();
         let length = message.properties.len();
@@ -361,18 +405,16 @@ impl<'a> Check<'_, 'a> {
         start..end
     }
 
-    /// Turns a message into one that is delivered later.
-    fn delay(&mut self, message: &mut Accepted<'a>, level: i32) {
-        use std::fmt::Write as _;
-        let level = level.min(self.core.config.delay_levels.max());
-        // Writing to a String does not fail.
-        let _ = write!(
-            self.texts,
-            "DELAY\u{1}{level}\u{2}REAL_TOPIC\u{1}{}\u{2}REAL_QID\u{1}{}\u{2}",
-            message.topic, message.queue_id
-        );
-        message.topic = Cow::Borrowed(names::SCHEDULE_TOPIC);
-        message.queue_id = level - 1;
+    /// Turns a message into one that waits.
+    fn put_off(&mut self, message: &mut Accepted<'a>, later: Later, unique_key: Range<usize>) {
+        let key = self.texts.get(unique_key).unwrap_or_default().to_owned();
+        later.write(self.texts, (&message.topic, message.queue_id), &key);
+        let (topic, queue_id) = later.place();
+        message.topic = Cow::Borrowed(topic);
+        message.queue_id = queue_id;
+        if later == Later::Half {
+            message.sys_flag &= !sys_flag::TRANSACTION_MASK;
+        }
     }
 }
 
@@ -439,27 +481,19 @@ fn note(text: &str) -> Noted<'_> {
                 noted.is_foreign = true;
             }
             "WAIT" => noted.does_not_wait = value.eq_ignore_ascii_case("false"),
-            "DELAY" => noted.delay_level = value.parse().unwrap_or_default(),
             "CLUSTER" | "MSG_REGION" | "TRACE_ON" | "POP_CK" | "__CRC32#" => {
                 noted.is_foreign = true;
             }
             "INNER_NUM" => noted.is_counted = true,
-            "TRAN_MSG" if value == "true" => {
-                noted.refused = Some("transaction messages are not served by this broker");
-            }
-            "TIMER_DELAY_SEC" | "TIMER_DELAY_MS" | "TIMER_DELIVER_MS" if noted.delay_level <= 0 => {
-                noted.refused =
-                    Some("timer messages are not served by this broker: use a delay level");
-            }
-            _ => {}
+            _ => noted.wish.note(name, value),
         }
     }
     noted
 }
 
 /// Copies what the producer wrote, without what the broker writes itself.
-fn copy_properties(texts: &mut String, part: &Part<'_>, is_delayed: bool) {
-    if !part.noted.is_foreign && !is_delayed {
+fn copy_properties(texts: &mut String, part: &Part<'_>, later: Option<Later>) {
+    if !part.noted.is_foreign && later.is_none() {
         texts.push_str(part.properties);
         if !part.properties.is_empty()
             && !part.properties.ends_with(char::from(properties::VALUE_END))
@@ -473,7 +507,7 @@ fn copy_properties(texts: &mut String, part: &Part<'_>, is_delayed: bool) {
             name,
             "UNIQ_KEY" | "CLUSTER" | "MSG_REGION" | "TRACE_ON" | "POP_CK" | "__CRC32#"
         ) || part.noted.inner_num.is_some() && name == "INNER_NUM";
-        if is_ours || (is_delayed && matches!(name, "DELAY" | "REAL_TOPIC" | "REAL_QID")) {
+        if is_ours || later.is_some_and(|later| later.replaces(name)) {
             continue;
         }
         for piece in [name, "\u{1}", value, "\u{2}"] {
@@ -486,31 +520,35 @@ fn copy_properties(texts: &mut String, part: &Part<'_>, is_delayed: bool) {
 mod tests {
     use super::*;
 
-    fn copied(text: &str, is_delayed: bool) -> String {
+    fn copied(text: &str, later: Option<Later>) -> String {
         let mut texts = String::new();
         let part = Part { flag: 0, body: Bytes::new(), properties: text, noted: note(text) };
-        copy_properties(&mut texts, &part, is_delayed);
+        copy_properties(&mut texts, &part, later);
         texts
     }
 
     #[test]
     fn the_producers_properties_are_kept_and_the_brokers_own_are_not() {
-        assert_eq!(copied("a\u{1}b\u{2}c\u{1}d", false), "a\u{1}b\u{2}c\u{1}d\u{2}");
+        assert_eq!(copied("a\u{1}b\u{2}c\u{1}d", None), "a\u{1}b\u{2}c\u{1}d\u{2}");
         assert_eq!(
-            copied("a\u{1}b\u{2}POP_CK\u{1}x\u{2}UNIQ_KEY\u{1}k\u{2}", false),
+            copied("a\u{1}b\u{2}POP_CK\u{1}x\u{2}UNIQ_KEY\u{1}k\u{2}", None),
             "a\u{1}b\u{2}"
         );
-        assert_eq!(copied("DELAY\u{1}3\u{2}a\u{1}b", true), "a\u{1}b\u{2}");
-        assert_eq!(copied("", false), "");
+        let level = Some(Later::Level(3));
+        assert_eq!(copied("DELAY\u{1}3\u{2}a\u{1}b", level), "a\u{1}b\u{2}");
+        let text = "TIMER_DELAY_MS\u{1}3\u{2}REAL_QID\u{1}9\u{2}";
+        assert_eq!(copied(text, Some(Later::Timed(5))), "TIMER_DELAY_MS\u{1}3\u{2}");
+        assert_eq!(copied(text, level), "");
+        assert_eq!(copied("", None), "");
     }
 
     #[test]
     fn what_a_message_asks_for_is_noted() {
         let noted = note("UNIQ_KEY\u{1}k\u{2}WAIT\u{1}false\u{2}DELAY\u{1}4\u{2}");
-        assert_eq!((noted.unique_key, noted.delay_level), (Some("k"), 4));
-        assert!(noted.does_not_wait && noted.refused.is_none());
-        assert!(note("TRAN_MSG\u{1}true\u{2}").refused.is_some());
-        assert!(note("TIMER_DELAY_SEC\u{1}5\u{2}").refused.is_some());
-        assert!(note("DELAY\u{1}x\u{2}").delay_level == 0);
+        assert_eq!((noted.unique_key, noted.wish.delay_level), (Some("k"), 4));
+        assert!(noted.does_not_wait && !noted.wish.is_half);
+        assert!(note("TRAN_MSG\u{1}true\u{2}").wish.is_half);
+        assert!(note("TIMER_DELAY_SEC\u{1}5\u{2}").wish.is_timed());
+        assert!(note("DELAY\u{1}x\u{2}").wish.delay_level == 0);
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Stored<K> {
     pub(super) unique_key: K,
     /// The producer is told that its batch became one record.
     pub(super) is_inner_batch: bool,
+    /// What a timed message can be taken back with.
+    pub(super) recall_handle: Option<Box<str>>,
 }
 
 impl Stored<&str> {
@@ -46,6 +48,7 @@ impl Stored<&str> {
             more_physical: self.more_physical,
             unique_key: self.unique_key.into(),
             is_inner_batch: self.is_inner_batch,
+            recall_handle: self.recall_handle,
         }
     }
 }
@@ -92,6 +95,7 @@ impl SendReplies {
             queue_offset: stored.queue_offset,
             transaction_id: Some(stored.unique_key.as_ref().to_owned()),
             batch_uniq_id: stored.is_inner_batch.then(|| stored.unique_key.as_ref().to_owned()),
+            recall_handle: stored.recall_handle.as_deref().map(str::to_owned),
         };
         let mut command = stored.to.response(code).with_header(&header);
         command.ext_fields.push("MSG_REGION", &self.region);
@@ -121,6 +125,11 @@ impl SendReplies {
         out.put_slice(b"\",\"transactionId\":\"");
         out.put_slice(stored.unique_key.as_ref().as_bytes());
         out.put_u8(b'"');
+        if let Some(handle) = &stored.recall_handle {
+            out.put_slice(b",\"recallHandle\":\"");
+            out.put_slice(handle.as_bytes());
+            out.put_u8(b'"');
+        }
         out.put_slice(fixed.as_bytes());
         put(out, "},\"flag\":1,\"language\":\"RUST\",\"opaque\":", stored.to.opaque);
         put(out, ",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":", BROKER_VERSION);
@@ -167,10 +176,11 @@ mod tests {
     #[test]
     fn both_ways_of_writing_say_the_same() {
         let replies = SendReplies::new("DefaultRegion", true, ([127, 0, 0, 1], 10911).into());
-        for (encoding, key) in [
-            (HeaderEncoding::Json, "KEY"),
-            (HeaderEncoding::Json, "K\"Y\n"),
-            (HeaderEncoding::Binary, "KEY"),
+        for (encoding, key, recall_handle) in [
+            (HeaderEncoding::Json, "KEY", None),
+            (HeaderEncoding::Json, "KEY", Some("dj-_==".into())),
+            (HeaderEncoding::Json, "K\"Y\n", None),
+            (HeaderEncoding::Binary, "KEY", Some("dj==".into())),
         ] {
             let stored = Stored {
                 to: ReplyTo { opaque: -7, encoding },
@@ -180,6 +190,7 @@ mod tests {
                 more_physical: vec![i64::MAX],
                 unique_key: key,
                 is_inner_batch: false,
+                recall_handle,
             };
             let mut out = Outgoing::default();
             replies.write(ResponseCode::FLUSH_DISK_TIMEOUT, &stored, &mut out);

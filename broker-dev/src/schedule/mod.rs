@@ -1,9 +1,11 @@
 //! Delayed messages: each level is a queue whose messages all wait equally long, so they come due
-//! in their order.
+//! in their order. Messages for any other time are the [`timer`]'s.
 //!
 //! Source: RocketMQ 5.3.3 `broker/schedule/ScheduleMessageService`.
 
 mod levels;
+mod repeats;
+pub(crate) mod timer;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -16,10 +18,12 @@ use oxmq::protocol::body::DelayOffsetSerializeWrapper;
 use oxmq::protocol::message::properties::name;
 use oxmq::protocol::message::{Properties, Record, record};
 use oxmq::protocol::names::{HALF_TOPIC, SCHEDULE_TOPIC};
+use tokio::sync::Notify;
 
 pub use levels::{BadDelayLevels, DelayLevels};
 
 use crate::core::Core;
+use crate::events::Events;
 use crate::meta::MetaFile;
 use crate::store::{GetLimits, GetResult, GetStatus, PutMessage, Store, StoreError};
 
@@ -131,7 +135,7 @@ fn deliver_level(
         };
         let found = core.store.get(SCHEDULE_TOPIC, queue_id, *offset, LIMITS, &is_due);
         match found.status {
-            GetStatus::Found => deliver(core, &found, offset)?,
+            GetStatus::Found => deliver_found(core, &found, offset)?,
             GetStatus::OffsetTooSmall
             | GetStatus::OffsetOverflowBadly
             | GetStatus::OffsetFoundNull
@@ -151,7 +155,7 @@ fn deliver_level(
     }
 }
 
-fn deliver(core: &Core, found: &GetResult, offset: &mut i64) -> Result<(), StoreError> {
+fn deliver_found(core: &Core, found: &GetResult, offset: &mut i64) -> Result<(), StoreError> {
     for segment in &found.segments {
         for delayed in record::iter(segment) {
             let Ok(delayed) = delayed else {
@@ -210,20 +214,34 @@ fn deliver_one(core: &Core, delayed: &Record<'_>) -> Result<(), StoreError> {
     }
 }
 
-/// Delivers messages as they come due. Ends with the broker.
+/// Delivers delayed messages as they come due. Ends with the broker.
 pub(crate) async fn run(core: Weak<Core>) {
+    deliver(core, |events| &events.delayed, |core| core.schedule.deliver_due(core)).await;
+}
+
+/// Delivers timed messages as they come due. Ends with the broker.
+pub(crate) async fn run_timer(core: Weak<Core>) {
+    deliver(core, |events| &events.timed, |core| core.timer.deliver_due(core)).await;
+}
+
+/// Calls `due` when a message comes due that it told of, and whenever `bell` rings.
+async fn deliver(
+    core: Weak<Core>,
+    bell: impl Fn(&Events) -> &Notify,
+    due: impl Fn(&Core) -> Result<Option<i64>, StoreError>,
+) {
     loop {
         let Some(core) = core.upgrade() else { return };
-        let next = core.schedule.deliver_due(&core);
+        let next = due(&core);
         let clock = Arc::clone(&core.clock);
         let events = Arc::clone(&core.events);
         drop(core);
         match next {
-            Ok(None) => events.delayed.notified().await,
+            Ok(None) => bell(&events).notified().await,
             Ok(Some(due)) => {
                 let wait = u64::try_from(due - clock.now_ms()).unwrap_or_default();
                 tokio::select! {
-                    () = events.delayed.notified() => {}
+                    () = bell(&events).notified() => {}
                     () = clock::sleep(&*clock, Duration::from_millis(wait)) => {}
                 }
             }

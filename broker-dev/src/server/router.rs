@@ -9,6 +9,7 @@ use super::{Event, Handle, Outgoing, Peer, Session};
 use crate::calls::Unanswered;
 use crate::core::Core;
 use crate::handler::flush_wait::FlushWait;
+use crate::handler::recall::recall;
 use crate::handler::send::SendTurn;
 use crate::handler::send_back::send_back;
 use crate::handler::{
@@ -75,6 +76,9 @@ impl Session for BrokerSession {
             }
             RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
                 reply_message::serve(core, caller, &request);
+            }
+            RequestCode::RECALL_MESSAGE => {
+                recall(core, caller, &request, &mut self.flush_wait, out);
             }
             _ => {
                 let served = answer(core, caller, &request);

@@ -84,6 +84,23 @@ impl Store {
         (log.min(), log.end())
     }
 
+    /// When the last message was stored, ms since the Unix epoch; 0 if there is none.
+    pub fn last_store_timestamp(&self) -> i64 {
+        self.shared().log.last_store_ms()
+    }
+
+    /// Waits until everything stored so far is on the disk and readable.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`], [`StoreError::Closed`], and what keeps messages from becoming
+    /// readable.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        self.flush()?;
+        let shared = self.shared();
+        let end = shared.sync.durable();
+        shared.dispatcher.run_to_end(&shared.log, end, &*shared.events)
+    }
+
     /// Bytes of the log that are stored but not readable yet.
     pub fn dispatch_behind_bytes(&self) -> i64 {
         let shared = self.shared();

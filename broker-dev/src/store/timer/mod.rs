@@ -154,6 +154,11 @@ impl TimerStore {
         }
     }
 
+    /// Whether something is to be [flushed](Self::begin_flush).
+    pub fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
     /// Slots before this time are done, ms since the Unix epoch.
     pub fn read_ms(&self) -> i64 {
         self.read_ms

@@ -139,6 +139,29 @@ header! {
         transaction_id: Option<String> = "transactionId",
         /// The batch's own id, for inner batches.
         batch_uniq_id: Option<String> = "batchUniqId",
+        /// What a timed message can be taken back with, from 5.3.1 on; see
+        /// [`crate::protocol::message::recall`].
+        recall_handle: Option<String> = "recallHandle",
+    }
+}
+
+header! {
+    /// Takes a timed message back: code 370.
+    RecallMessageRequestHeader {
+        /// The producer's group.
+        producer_group: Option<String> = "producerGroup",
+        /// The message's topic.
+        topic: String = "topic",
+        /// The handle from the answer to its send.
+        recall_handle: String = "recallHandle",
+    }
+}
+
+header! {
+    /// A timed message will not be delivered.
+    RecallMessageResponseHeader {
+        /// The `UNIQ_KEY` of the message.
+        msg_id: String = "msgId",
     }
 }
 

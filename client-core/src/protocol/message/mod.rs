@@ -5,6 +5,7 @@ pub mod compression;
 pub mod id;
 pub mod inner_batch;
 pub mod properties;
+pub mod recall;
 pub mod record;
 pub mod record_crc;
 pub mod sys_flag;

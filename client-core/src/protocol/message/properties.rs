@@ -71,6 +71,16 @@ pub mod name {
     pub const TIMER_DELAY_MS: &str = "TIMER_DELAY_MS";
     /// Delivery time, milliseconds since the Unix epoch.
     pub const TIMER_DELIVER_MS: &str = "TIMER_DELIVER_MS";
+    /// When a timed message is due, as its broker counts: milliseconds since the Unix epoch.
+    pub const TIMER_OUT_MS: &str = "TIMER_OUT_MS";
+    /// When the timer took a message in.
+    pub const TIMER_ENQUEUE_MS: &str = "TIMER_ENQUEUE_MS";
+    /// When the timer let a message out.
+    pub const TIMER_DEQUEUE_MS: &str = "TIMER_DEQUEUE_MS";
+    /// How often a message that is due in days went round the timer.
+    pub const TIMER_ROLL_TIMES: &str = "TIMER_ROLL_TIMES";
+    /// The timed message that this one takes back: its topic, `+`, its [`UNIQ_KEY`].
+    pub const TIMER_DEL_UNIQKEY: &str = "TIMER_DEL_UNIQKEY";
     /// Transaction id.
     pub const TRANSACTION_ID: &str = "__transactionId__";
 }
