@@ -250,6 +250,7 @@ pub fn stored(request: &RemotingCommand) -> RemotingCommand {
         queue_offset: 7,
         transaction_id: None,
         batch_uniq_id: None,
+        recall_handle: None,
     })
 }
 
