@@ -137,9 +137,10 @@ impl From<&StoreError> for Refusal {
     fn from(error: &StoreError) -> Self {
         let code = match error {
             StoreError::IllegalMessage { .. } => ResponseCode::MESSAGE_ILLEGAL,
-            StoreError::Poisoned { .. } | StoreError::Closed | StoreError::Full { .. } => {
-                ResponseCode::SERVICE_NOT_AVAILABLE
-            }
+            StoreError::Poisoned { .. }
+            | StoreError::Closed
+            | StoreError::DiskFull { .. }
+            | StoreError::Full { .. } => ResponseCode::SERVICE_NOT_AVAILABLE,
             _ => ResponseCode::SYSTEM_ERROR,
         };
         Self::new(code, error.to_string())

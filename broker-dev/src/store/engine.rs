@@ -19,6 +19,7 @@ use super::housekeeping::{Checkpointer, Preparer};
 use super::index::Index;
 use super::options::{FlushMode, StoreOptions};
 use super::recovery::{self, RecoveryReport};
+use super::retention::Retention;
 
 /// What all parts of an open store can reach.
 pub(crate) struct Shared {
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) preparer: Preparer,
     pub(crate) checkpointer: Checkpointer,
     pub(crate) poison: Poison,
+    pub(crate) retention: Retention,
     is_closed: AtomicBool,
 }
 
@@ -50,6 +52,9 @@ impl Shared {
     /// be told "stored" for ever more messages that no consumer will see.
     pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
         self.check_open()?;
+        if self.retention.is_full() {
+            return Err(StoreError::DiskFull { folder: self.options.root.clone() });
+        }
         if self.dispatcher.is_stalled() {
             self.dispatcher.run(&self.log, || self.dispatch_limit(), &*self.events)?;
         }
@@ -162,6 +167,7 @@ impl Store {
             preparer: Preparer::default(),
             checkpointer: Checkpointer::new(file, checkpoint),
             poison: Poison::default(),
+            retention: Retention::default(),
             is_closed: AtomicBool::new(false),
             options,
         });

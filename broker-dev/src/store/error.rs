@@ -26,6 +26,13 @@ pub enum StoreError {
         /// What was tried.
         action: &'static str,
     },
+    /// The disk is fuller than [`RetentionOptions::warning`](super::RetentionOptions::warning)
+    /// allows, so no messages are taken until something was deleted. Nothing was written.
+    #[error("the disk of {} is so full that no more messages are taken", folder.display())]
+    DiskFull {
+        /// The store's root folder.
+        folder: PathBuf,
+    },
     /// A file's bytes are not what the store wrote.
     #[error("{} is damaged at byte {offset}: {reason}", file.display())]
     Corrupt {

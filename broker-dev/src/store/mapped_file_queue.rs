@@ -125,16 +125,17 @@ impl MappedFileQueue {
         });
     }
 
-    /// Removes the first file, unless it is the only one or somebody reads it. The folder is not
+    /// Removes the first file, unless it is the only one or somebody reads it; if forced to, also
+    /// while somebody reads it, who reads on. The folder is not
     /// synced: a file that comes back after a power cut is removed again.
     ///
     /// # Errors
     /// The file cannot be removed; readers go on seeing it then.
-    pub(crate) fn remove_first(&self) -> Result<Removal, StoreError> {
+    pub(crate) fn remove_first(&self, is_forced: bool) -> Result<Removal, StoreError> {
         let files = self.files.load_full();
         let [first, _, ..] = files.as_slice() else { return Ok(Removal::IsLast) };
         // One handle is the list's.
-        if Arc::strong_count(first) > 1 {
+        if !is_forced && Arc::strong_count(first) > 1 {
             return Ok(Removal::IsRead);
         }
         self.remove(first.disk_file().path())?;
@@ -220,10 +221,10 @@ mod tests {
             queue.push(Arc::clone(writer.file()));
         }
         let read = queue.find(0).unwrap().0.slice(0..10).unwrap();
-        assert_eq!(queue.remove_first().unwrap(), Removal::IsRead);
+        assert_eq!(queue.remove_first(false).unwrap(), Removal::IsRead);
         drop(read);
-        assert_eq!(queue.remove_first().unwrap(), Removal::Removed { bytes: 100 });
-        assert_eq!(queue.remove_first().unwrap(), Removal::IsLast);
+        assert_eq!(queue.remove_first(false).unwrap(), Removal::Removed { bytes: 100 });
+        assert_eq!(queue.remove_first(false).unwrap(), Removal::IsLast);
         assert_eq!(queue.first_offset(), Some(100));
         assert_eq!(list(&RealDisk, folder.path()).unwrap().len(), 1);
     }

@@ -40,6 +40,7 @@ mod options;
 mod put;
 mod query;
 mod recovery;
+mod retention;
 #[cfg(test)]
 mod tests;
 pub mod timer;
@@ -56,6 +57,7 @@ pub use options::{FlushMode, StoreOptions};
 pub use put::PutTurn;
 pub use query::Boundary;
 pub use recovery::{Damage, RecoveryReport};
+pub use retention::{RetentionOptions, RetentionStep};
 
 /// What the store tells its owner. Calls come from inside the store: they must be short and may
 /// not wait for the store.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::consume_queue::{BATCH_UNIT_BYTES, QueueKind, UNIT_BYTES};
 use super::error::StoreError;
 use super::index::Geometry;
+use super::retention::RetentionOptions;
 
 /// Bytes of the longest extension, and of what stays free behind it.
 const MAX_EXTENSION: u64 = i16::MAX as u64 + 4;
@@ -25,7 +26,7 @@ pub enum FlushMode {
 }
 
 /// Options of [`Store::open`](super::Store::open).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoreOptions {
     /// The store's folder. Default `store`.
     pub root: PathBuf,
@@ -90,6 +91,8 @@ pub struct StoreOptions {
     pub append_record_crc: bool,
     /// Whether a recovery checks that CRC where a record has one. Default `false`.
     pub verify_record_crc: bool,
+    /// Which files go, and when.
+    pub retention: RetentionOptions,
     /// Delays of the levels 1, 2, … that a message's `DELAY` names, ms. Default: Apache's 18 from
     /// one second to two hours.
     pub delay_levels_ms: Vec<i64>,
@@ -126,6 +129,7 @@ impl Default for StoreOptions {
             index_slots: Geometry::APACHE.slots,
             index_entries: Geometry::APACHE.entries,
             max_query_messages: 64,
+            retention: RetentionOptions::default(),
             append_record_crc: false,
             verify_record_crc: false,
             delay_levels_ms,

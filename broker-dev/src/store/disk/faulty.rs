@@ -49,6 +49,7 @@ struct Script {
     faults: BTreeMap<Call, Fault>,
     held: BTreeSet<Call>,
     waiting: usize,
+    used: Option<f64>,
 }
 
 /// Passes every call on to another disk, except those that it was told to fail.
@@ -99,6 +100,11 @@ impl FaultyDisk {
     pub fn release(&self, call: Call) {
         self.lock_script().held.remove(&call);
         self.changed.notify_all();
+    }
+
+    /// Says how full the disk is, 0 to 1.
+    pub fn set_used(&self, part: f64) {
+        self.lock_script().used = Some(part);
     }
 
     /// How many calls of a kind there were, failed ones included.
@@ -205,7 +211,8 @@ impl Disk for FaultyDisk {
     }
 
     fn used_part(&self, path: &Path) -> io::Result<f64> {
-        self.inner.used_part(path)
+        let said = self.lock_script().used;
+        said.map_or_else(|| self.inner.used_part(path), Ok)
     }
 
     fn look(&self, path: &Path) -> io::Result<Vec<Seen>> {

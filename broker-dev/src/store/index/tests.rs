@@ -390,7 +390,7 @@ async fn after_a_power_cut_nothing_is_lost_or_phantom() {
 
 #[test]
 fn whatever_call_fails_each_message_is_indexed_once() {
-    for call in [Call::Open, Call::SetLength, Call::Reserve] {
+    for call in [Call::Create, Call::Open, Call::SetLength, Call::Reserve] {
         for nth in 1..12 {
             let folder = tempfile::tempdir().unwrap();
             let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk)));
