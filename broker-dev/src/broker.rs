@@ -29,10 +29,13 @@ use crate::schedule::{self, Schedule};
 use crate::server::{BrokerSession, Listener};
 use crate::statistics;
 use crate::store::disk::Disk;
-use crate::store::{RecoveryReport, Store, StoreError, StoreOptions};
+use crate::store::{RecoveryReport, RetentionOptions, Store, StoreError, StoreOptions};
 
 /// How often dead clients and brokers are looked for.
 const EXPIRY_SCAN: Duration = Duration::from_secs(10);
+
+/// How long after the start files are first looked at for their age.
+const FIRST_CLEANING: Duration = Duration::from_secs(60);
 
 /// How long a stop waits for connections to write what they have.
 const STOP_WAIT: Duration = Duration::from_secs(3);
@@ -202,6 +205,7 @@ impl Broker {
             }
         }
         core.statistics.sample(core.clock.monotonic(), core.clock.now_ms());
+        clean(core);
         core.expire_clients();
         self.name_server.expire();
         save_progress(core);
@@ -269,6 +273,7 @@ impl Broker {
         let name_server = Arc::downgrade(&self.name_server);
         self.background(name_server::expire_periodically(name_server, self.clock()));
         self.background(sample_periodically(core.clone()));
+        self.background(clean_again_and_again(core.clone()));
         self.background(register_here_periodically(core.clone()));
         for address in other_name_servers(&self.core.config) {
             self.background(registration::register_with(address.to_owned(), core.clone()));
@@ -385,8 +390,26 @@ fn store_options(disk: &dyn Disk, root: &Path, config: &BrokerConfig) -> StoreOp
         index_slots: config.index_slots,
         index_entries: config.index_entries,
         max_query_messages: config.max_query_messages as usize,
+        retention: retention_options(config),
         delay_levels_ms: config.delay_levels.delays_ms().to_vec(),
         ..StoreOptions::default()
+    }
+}
+
+/// Differs: Apache takes at most 90 and 85 percent for the two higher marks.
+fn retention_options(config: &BrokerConfig) -> RetentionOptions {
+    let part = |percent: u32, least: u32| f64::from(percent.clamp(least, 100)) / 100.0;
+    RetentionOptions {
+        reserved: Duration::from_secs(u64::from(config.reserved_hours) * 3_600),
+        delete_hours: config.delete_hours.0.clone(),
+        max_used: part(config.disk_max_used, 10),
+        clean_forcibly: part(config.disk_clean_forcibly, 30),
+        warning: part(config.disk_warning, 35),
+        may_clean_forcibly: config.clean_forcibly,
+        batch: config.delete_file_batch as usize,
+        file_interval: config.delete_file_interval.into(),
+        interval: config.clean_interval.into(),
+        force_after: config.delete_file_forcibly_after.into(),
     }
 }
 
@@ -461,6 +484,39 @@ async fn periodically(
         sleep.await;
         let Some(core) = core.upgrade() else { return };
         work(&core);
+    }
+}
+
+/// Removes what is expired by now.
+fn clean(core: &Core) {
+    if let Err(error) = core.store.clean_expired() {
+        tracing::warn!(%error, "old files cannot be removed yet");
+    }
+}
+
+/// Removes old files one after another, with the pauses that the store asks for.
+async fn clean_again_and_again(core: Weak<Core>) {
+    let mut wait = FIRST_CLEANING;
+    loop {
+        let Some(sleep) =
+            core.upgrade().map(|core| core.clock.sleep_until(core.clock.monotonic() + wait))
+        else {
+            return;
+        };
+        sleep.await;
+        let Some(core) = core.upgrade() else { return };
+        let interval = core.config.clean_interval.into();
+        // Removing a large file takes the disk a while.
+        let step = tokio::task::spawn_blocking(move || core.store.retention_step()).await;
+        wait = match step {
+            Ok(Ok(step)) => step.wait,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "old files cannot be removed yet");
+                interval
+            }
+            Err(_) => interval,
+        }
+        .max(Duration::from_millis(1));
     }
 }
 

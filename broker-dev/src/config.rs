@@ -89,6 +89,26 @@ settings! {
     multi_dispatch: bool = false, "enableMultiDispatch";
     /// The most light topics.
     max_light_topics: u32 = 20_000, "maxLmqConsumeQueueNum";
+    /// How long messages are kept at least, hours. Then the file that they are in goes.
+    reserved_hours: u32 = 72, "fileReservedTime";
+    /// Hours of the day, local time, in which old files go.
+    delete_hours: DeleteHours = DeleteHours(vec![4]), "deleteWhen";
+    /// Used part of the disk, percent, over which old files go at any hour.
+    disk_max_used: u32 = 75, "diskMaxUsedSpaceRatio";
+    /// Used part of the disk, percent, over which files go before they are old. 100: never.
+    disk_clean_forcibly: u32 = 85, "diskSpaceCleanForciblyRatio";
+    /// Used part of the disk, percent, over which no messages are taken. 100: never.
+    disk_warning: u32 = 90, "diskSpaceWarningLevelRatio";
+    /// Whether files may go before they are old.
+    clean_forcibly: bool = true, "cleanFileForciblyEnable";
+    /// How often to look for files that can go, in milliseconds.
+    clean_interval: Millis = Millis(10_000), "cleanResourceInterval";
+    /// The pause after each file that goes, in milliseconds.
+    delete_file_interval: Millis = Millis(100), "deleteCommitLogFilesInterval";
+    /// The most files that go at once.
+    delete_file_batch: u32 = 10, "deleteFileBatchMax";
+    /// How long a file that somebody reads is waited for before it goes, in milliseconds.
+    delete_file_forcibly_after: Millis = Millis(120_000), "destroyMapedFileIntervalForcibly";
     /// The largest message body, bytes.
     max_message_bytes: u32 = 4 * 1024 * 1024, "maxMessageSize";
     /// The most messages that one pull answers with.
@@ -197,6 +217,24 @@ impl Value for Millis {
     }
 }
 
+/// Hours of the day, written as Apache does it: `04` or `04;16`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteHours(pub Vec<u8>);
+
+impl Value for DeleteHours {
+    const EXPECTED: &'static str = "hours from 00 to 23, separated by semicolons";
+
+    fn parse(text: &str) -> Option<Self> {
+        let hours = text.split(';').map(str::trim).filter(|hour| !hour.is_empty());
+        let hours = hours.map(|hour| hour.parse().ok().filter(|hour| *hour < 24));
+        hours.collect::<Option<_>>().map(Self)
+    }
+
+    fn print(&self) -> String {
+        self.0.iter().map(|hour| format!("{hour:02}")).collect::<Vec<_>>().join(";")
+    }
+}
+
 impl Value for FlushMode {
     const EXPECTED: &'static str = "ASYNC_FLUSH or SYNC_FLUSH";
 
@@ -260,5 +298,23 @@ mod tests {
         );
         assert!(config.set_pair("nothing").is_err());
         assert_eq!(config, BrokerConfig::default());
+    }
+
+    #[test]
+    fn hours_are_written_as_apache_writes_them() {
+        let mut config = BrokerConfig::default();
+        config.set("deleteWhen", "4; 16;").unwrap();
+        assert_eq!(config.delete_hours, DeleteHours(vec![4, 16]));
+        assert_eq!(config.delete_hours.print(), "04;16");
+        for bad in ["24", "4,5", "-1", "four"] {
+            config.set("deleteWhen", bad).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn distances_are_counted_in_edits() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("same", "same"), 0);
     }
 }

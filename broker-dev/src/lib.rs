@@ -46,7 +46,7 @@ pub mod store;
 
 pub use broker::{Broker, StartError};
 pub use clock::Time;
-pub use config::{BrokerConfig, Millis};
+pub use config::{BrokerConfig, DeleteHours, Millis};
 pub use entrance::ListenerAddresses;
 pub use name_server::{NameServer, NameServerConfig, NameServerOptions};
 pub use options::{NamedListener, Options};

@@ -13,8 +13,8 @@ use crate::handler::recall::recall;
 use crate::handler::send::SendTurn;
 use crate::handler::send_back::send_back;
 use crate::handler::{
-    Caller, client, cluster, group, inspect, lock, offset, pull, relay, reply_message, reset,
-    topic, view,
+    Caller, cleaning, client, cluster, group, inspect, lock, offset, pull, relay, reply_message,
+    reset, topic, view,
 };
 use crate::reply::{ReplyTo, Served, not_supported};
 
@@ -166,6 +166,9 @@ fn answer(core: &Core, caller: &Caller, request: &RemotingCommand) -> Served {
         RequestCode::GET_BROKER_CONSUME_STATS => inspect::all_progress(core, request),
         RequestCode::GET_ALL_PRODUCER_INFO => Ok(inspect::producers(core)),
 
+        RequestCode::DELETE_EXPIRED_COMMITLOG => Ok(cleaning::expired_log_files(core)),
+        RequestCode::CLEAN_EXPIRED_CONSUMEQUEUE => cleaning::expired_queues(core),
+        RequestCode::CLEAN_UNUSED_TOPIC => cleaning::unused_topics(core),
         RequestCode::GET_BROKER_RUNTIME_INFO => Ok(cluster::runtime_info(core)),
         RequestCode::GET_BROKER_CONFIG => Ok(cluster::config(core)),
         RequestCode::GET_ALL_DELAY_OFFSET => Ok(cluster::delay_offsets(core)),

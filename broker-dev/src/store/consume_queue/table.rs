@@ -399,6 +399,28 @@ impl QueueTable {
         Ok(())
     }
 
+    /// Forgets a queue whose messages are all older than the log, with its files; between appends.
+    /// Its next message gets the offset 0. Returns whether there was one.
+    pub(crate) fn delete_expired_queue(&self, topic: &str, queue_id: i32, log_min: i64) -> bool {
+        let Some(queue) = self.get(topic, queue_id) else { return false };
+        queue.correct_min(log_min);
+        // Messages that are in the log and not in the queue yet have their offsets already.
+        let is_waiting = queue.assigned().load(Ordering::Acquire) != queue.max();
+        if queue.max() == 0 || queue.min() != queue.max() || is_waiting {
+            return false;
+        }
+        // The dispatch stands still as long as this is locked.
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        *recent = RecentQueues::default();
+        let _nobody_loads = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.write_topics().get_mut(topic) {
+            known.slots.remove(&queue_id);
+        }
+        self.deletions.fetch_add(1, Ordering::Release);
+        queue.remove_files();
+        true
+    }
+
     /// The queues that were used since the store was opened, in no order.
     pub(crate) fn loaded(&self) -> Vec<Arc<ConsumeQueue>> {
         let topics = self.read_topics();

@@ -82,7 +82,8 @@ impl Store {
     /// the index that point only at what is gone. Tells when to be called again.
     ///
     /// # Errors
-    /// A file cannot be removed; it is tried again by a later step.
+    /// A file cannot be removed; it is tried again by a later step. [`StoreError::Poisoned`],
+    /// [`StoreError::Closed`].
     pub fn retention_step(&self) -> Result<RetentionStep, StoreError> {
         let shared = self.shared();
         let mut state = shared.retention.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,6 +126,7 @@ impl Store {
 
 impl State {
     fn step(&mut self, shared: &Shared) -> Result<RetentionStep, StoreError> {
+        shared.check_open()?;
         let options = &shared.options.retention;
         let verdict = decide(options, &self.situation(shared));
         if let Some(is_full) = verdict.is_full
