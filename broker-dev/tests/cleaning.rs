@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_dev::store::disk::{FaultyDisk, RealDisk};
-use broker_dev::{Broker, Options, Time};
-use oxmq::clock::VirtualClock;
+use broker_dev::{Broker, Options};
 use oxmq::protocol::code::{RequestCode, ResponseCode};
 use support::{Wire, remark, request, send};
 
@@ -20,13 +19,11 @@ struct World {
 }
 
 impl World {
-    /// A broker in virtual time whose log has small files, with the given settings.
+    /// A broker whose log has small files, with the given settings.
     async fn new(settings: &[(&str, &str)]) -> Self {
         let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk)));
         disk.set_used(0.5);
-        let clock = Arc::new(VirtualClock::new(1_700_000_000_000));
-        let mut options =
-            Options::for_tests().time(Time::Virtual(clock)).disk(Arc::clone(&disk) as Arc<_>);
+        let mut options = Options::for_tests().disk(Arc::clone(&disk) as Arc<_>);
         options.settings.set("mappedFileSizeCommitLog", "8192").unwrap();
         for (key, value) in settings {
             options.settings.set(key, value).unwrap();

@@ -156,6 +156,7 @@ impl Store {
             file.write(&checkpoint)?;
         }
         let shared = Arc::new(Shared {
+            retention: Retention::new(clock.now_ms()),
             clock,
             disk,
             events,
@@ -167,7 +168,6 @@ impl Store {
             preparer: Preparer::default(),
             checkpointer: Checkpointer::new(file, checkpoint),
             poison: Poison::default(),
-            retention: Retention::default(),
             is_closed: AtomicBool::new(false),
             options,
         });

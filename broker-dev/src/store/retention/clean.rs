@@ -30,19 +30,19 @@ pub struct RetentionStep {
 }
 
 /// What a store remembers of its retention between steps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Retention {
     state: Mutex<State>,
     /// The disk is so full that no messages are taken.
     is_full: AtomicBool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Files removed in this round.
     in_round: usize,
     rounds_asked_for: u32,
-    last_look_ms: Option<i64>,
+    last_look_ms: i64,
     /// Since when, on the clock that only goes forward, the oldest file is waited for, and its start.
     waiting: Option<(i64, Duration)>,
     /// The log's first offset when the other files were last looked at.
@@ -50,6 +50,18 @@ struct State {
 }
 
 impl Retention {
+    /// A store that is opened now.
+    pub(crate) fn new(now_ms: i64) -> Self {
+        let state = State {
+            in_round: 0,
+            rounds_asked_for: 0,
+            last_look_ms: now_ms,
+            waiting: None,
+            cleaned_to: 0,
+        };
+        Self { state: Mutex::new(state), is_full: AtomicBool::new(false) }
+    }
+
     /// Whether messages are to be refused.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Acquire)
@@ -141,7 +153,7 @@ impl State {
         if is_round_over {
             self.in_round = 0;
             self.rounds_asked_for = self.rounds_asked_for.saturating_sub(1);
-            self.last_look_ms = Some(shared.clock.now_ms());
+            self.last_look_ms = shared.clock.now_ms();
         }
         let other_files = if is_round_over { self.remove_others(shared)? } else { 0 };
         let wait = if is_round_over { options.interval } else { options.file_interval };
@@ -151,12 +163,11 @@ impl State {
     fn situation(&self, shared: &Shared) -> Situation {
         let options = &shared.options;
         let now_ms = shared.clock.now_ms();
-        let last_ms = self.last_look_ms.unwrap_or(now_ms);
         let hours = &options.retention.delete_hours;
         Situation {
             filled_ms: filled_ms(&shared.log),
             now_ms,
-            is_hour: is_hour_between(hours, last_ms, now_ms, local_time::hour),
+            is_hour: is_hour_between(hours, self.last_look_ms, now_ms, local_time::hour),
             is_asked: self.rounds_asked_for > 0,
             log_used: shared.disk.used_part(&options.commit_log_dir()).ok(),
             queues_used: shared.disk.used_part(&options.consume_queue_dir()).ok(),
