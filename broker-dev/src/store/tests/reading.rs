@@ -92,7 +92,7 @@ fn what_the_log_no_longer_has_is_being_removed_until_the_queue_knows() {
     let shared = store.shared();
     let files = shared.log.files();
     while files.files().len() > 2 {
-        assert!(matches!(files.remove_first().unwrap(), Removal::Removed { .. }));
+        assert!(matches!(files.remove_first(false).unwrap(), Removal::Removed { .. }));
     }
     let kept = 45 - 10 * 2 + (45 / 10 - 3) * 0;
     let result = store.get("T", 0, 0, GetLimits { max_messages: 5, max_bytes: 1 }, &|_| true);
