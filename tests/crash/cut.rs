@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use broker_dev::store::disk::{Call, FaultyDisk, Frozen, Lie, MemoryDisk};
 use broker_dev::store::{FlushMode, StoreOptions};
 use oxmq_tests::journal::{Journal, Verdict};
+use oxmq_tests::small_store::{self, StillClock};
 
-use crate::readings::{Shared, StillClock, open_store, options_for, read, write};
+use crate::readings::{Shared, open_store, read, write};
 use crate::share::share;
 
 /// A folder below one that is there, as a user's would be.
@@ -70,7 +71,7 @@ struct Campaign {
 
 impl Campaign {
     fn options(&self, is_busy: bool) -> StoreOptions {
-        options_for(Path::new(ROOT), self.flush, is_busy)
+        small_store::options(Path::new(ROOT), self.flush, is_busy)
     }
 
     /// One writer's life in several openings, cut at each of its moments.
@@ -82,7 +83,7 @@ impl Campaign {
         for _ in 0..3 {
             let options = self.options(random.bool());
             let store = open_store(options, disk.clone(), clock.clone()).unwrap();
-            write(&store, &clock, &journal, 12, &mut random, false).unwrap();
+            write(&store, &clock, &journal, 12, &mut random).unwrap();
             if random.u8(..3) > 0 {
                 store.close().unwrap();
                 journal.lock().promise_all();
@@ -202,7 +203,7 @@ fn fail_and_cut(flush: FlushMode, call: Call, nth: u64, kind: ErrorKind) -> bool
     let result = open_store(options, disk.clone(), clock.clone()).and_then(|store| {
         let mut result = Ok(());
         for _ in 0..20 {
-            result = result.and(write(&store, &clock, &journal, 1, &mut random, false));
+            result = result.and(write(&store, &clock, &journal, 1, &mut random));
         }
         let closed = store.close();
         if closed.is_ok() {

@@ -10,11 +10,16 @@
     reason = "helpers of tests, with small numbers"
 )]
 
+mod child;
 mod cut;
 mod damage;
 mod faults;
+mod full;
+mod kills;
+mod loop_disk;
 mod model;
 mod power;
+mod power_cut;
 mod readings;
 mod reopening;
 mod share;

@@ -14,6 +14,7 @@ pub mod java;
 pub mod java_client;
 pub mod journal;
 pub mod process;
+pub mod small_store;
 pub mod wire;
 
 /// Leaves a test early, loudly, if Apache's software cannot run on this machine.

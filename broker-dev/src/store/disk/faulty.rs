@@ -1,9 +1,10 @@
 //! A disk that breaks when a test says so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use super::{Disk, DiskFile, Entry, FolderLock, Open, Seen};
 
@@ -52,19 +53,33 @@ struct Script {
     used: Option<f64>,
 }
 
+type Watch = Box<dyn Fn(Call) + Send + Sync>;
+
 /// Passes every call on to another disk, except those that it was told to fail.
-#[derive(Debug)]
 pub struct FaultyDisk {
     inner: Arc<dyn Disk>,
     script: Mutex<Script>,
     /// Rings when a call begins to wait, and when calls may go on.
     changed: Condvar,
+    watch: OnceLock<Watch>,
+}
+
+impl fmt::Debug for FaultyDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyDisk").field("inner", &self.inner).finish_non_exhaustive()
+    }
 }
 
 impl FaultyDisk {
     /// A disk that works until told otherwise.
     pub fn new(inner: Arc<dyn Disk>) -> Self {
-        Self { inner, script: Mutex::default(), changed: Condvar::new() }
+        Self { inner, script: Mutex::default(), changed: Condvar::new(), watch: OnceLock::new() }
+    }
+
+    /// Calls `watch` before each call, on the caller's thread; the first such wish counts.
+    pub fn watch(&self, watch: impl Fn(Call) + Send + Sync + 'static) {
+        // A second watch is refused: then the first one stays, as said.
+        let _ = self.watch.set(Box::new(watch));
     }
 
     /// Fails the `nth` call of a kind, counted from 1 from now on, and no other.
@@ -125,6 +140,9 @@ impl FaultyDisk {
     }
 
     fn check(&self, call: Call) -> io::Result<()> {
+        if let Some(watch) = self.watch.get() {
+            watch(call);
+        }
         let mut script = self.lock_script();
         let count = script.calls.entry(call).or_default();
         *count += 1;
