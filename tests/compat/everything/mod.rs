@@ -81,7 +81,7 @@ impl Features {
         Self {
             timers: false,
             batch_queues: true,
-            takes_batches: false,
+            takes_batches: true,
             transactions: false,
             keys: true,
             keys_after_kill: true,
