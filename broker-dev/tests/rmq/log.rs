@@ -1,7 +1,5 @@
 //! Recovery of the log, and of what was dispatched from it.
 
-use std::fs;
-
 use crate::world::{
     LOG_FILE_BYTES, body, contents, edit, fill, freeze, lose_log_from, mark_killed, numbered, open,
     put, roll_back,
@@ -16,7 +14,10 @@ fn rmq_467_messages_that_were_not_dispatched_before_the_stop() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
         fill(&store, "T", 0..20);
+        store.close().unwrap();
+        drop(store);
         let before = freeze(folder.path());
+        let store = open(folder.path());
         fill(&store, "T", 20..23);
         if is_clean {
             store.close().unwrap();
@@ -116,5 +117,4 @@ fn rmq_6665_what_is_stored_after_a_cut_is_dispatched() {
             store.close().unwrap();
         }
     }
-    assert!(!fs::read_dir(folder.path().join("consumequeue/T/0")).unwrap().count() > 0);
 }

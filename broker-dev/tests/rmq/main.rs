@@ -8,7 +8,10 @@
 mod support;
 
 mod config;
+mod disk;
 mod flush;
+mod index;
 mod log;
 mod queues;
+mod timer;
 mod world;

@@ -3,8 +3,8 @@
 use std::fs;
 
 use crate::world::{
-    QUEUE_FILE_BYTES, body, contents, edit, fill, freeze, lose_log_from, numbered, open, put,
-    queue_place,
+    QUEUE_FILE_BYTES, body, contents, edit, fill, freeze, lose_log_from, mark_crashed, mark_killed,
+    numbered, open, put, queue_place,
 };
 
 const UNITS_PER_FILE: usize = QUEUE_FILE_BYTES as usize / 20;
@@ -20,6 +20,9 @@ fn rmq_7355_a_host_went_down_and_took_the_end_of_a_queue() {
     fill(&store, "U", 0..35);
     let mut expected = numbered("T", 35);
     expected.append(&mut numbered("U", 35));
+    store.close().unwrap();
+    drop(store);
+    mark_crashed(folder.path());
     // From deleting the last file (as the issue does) to losing nearly everything.
     for kept_units in [30, 29, 20, 7, 0] {
         let frozen = freeze(folder.path());
@@ -52,10 +55,11 @@ fn rmq_9728_the_last_file_of_a_queue_is_empty() {
             let store = open(folder.path());
             let puts = fill(&store, "T", 0..UNITS_PER_FILE + 3);
             let lost = puts[UNITS_PER_FILE];
-            if is_clean {
-                store.close().unwrap();
-            }
+            store.close().unwrap();
             drop(store);
+            if !is_clean {
+                mark_crashed(folder.path());
+            }
             lose_log_from(folder.path(), lost.physical_offset);
             // Nothing of its first unit reached the disk, or only a part.
             let (file, at) = queue_place(folder.path(), "T", UNITS_PER_FILE as i64);
@@ -84,7 +88,9 @@ fn rmq_10108_a_queue_without_one_unit_that_counts() {
     fill(&store, "T", 0..40);
     let before_new = store.commit_log_range().1;
     fill(&store, "new", 0..UNITS_PER_FILE + 1);
+    store.close().unwrap();
     drop(store);
+    mark_crashed(folder.path());
     // The beginning of the log expired, its end was lost.
     let mut gone = 0;
     for number in 0.. {

@@ -170,7 +170,14 @@ pub(crate) fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Marks a cleanly closed folder as one that was killed; its checkpoint vouches for all of it.
+/// Makes a cleanly closed folder one that was killed after everything was written, its checkpoint
+/// included.
 pub(crate) fn mark_killed(root: &Path) {
     fs::write(root.join("abort"), b"1").unwrap();
+}
+
+/// Makes a cleanly closed folder one whose machine went down before any checkpoint.
+pub(crate) fn mark_crashed(root: &Path) {
+    mark_killed(root);
+    fs::remove_file(root.join("checkpoint")).unwrap();
 }
