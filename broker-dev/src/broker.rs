@@ -18,10 +18,12 @@ use crate::config::BrokerConfig;
 use crate::core::{Core, Parts};
 use crate::entrance::{Entrance, ListenerAddresses, reachable_by};
 use crate::events::{Events, Wake};
+use crate::listen::{Sockets, listen};
 use crate::liveness::Liveness;
 use crate::meta::topics::{saved_queue_kinds, set_queue_kind};
 use crate::meta::{Groups, MetaFile, Offsets, Topics};
 use crate::name_server::{self, Directory, Place};
+use crate::operations::{self, BrokerOperations};
 use crate::options::{NamedListener, Options};
 use crate::registration::{self, Registrar};
 use crate::schedule::timer::Timer;
@@ -39,6 +41,9 @@ const FIRST_CLEANING: Duration = Duration::from_secs(60);
 
 /// How long a stop waits for connections to write what they have.
 const STOP_WAIT: Duration = Duration::from_secs(3);
+
+/// How long a connection that is cut off may take to end.
+const CUT_OFF_WAIT: Duration = Duration::from_secs(1);
 
 /// Why a broker does not start or stop as it should.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +94,7 @@ pub struct Broker {
     broker_address: SocketAddr,
     /// The usual listener and the named ones.
     listeners: Vec<ListenerAddresses>,
+    http_address: Option<SocketAddr>,
     mover: Mover,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -127,6 +133,9 @@ impl Broker {
         let listeners: Vec<_> = entrances.iter().map(Entrance::addresses).collect();
         let usual = listeners.first().cloned().ok_or(StartError::Store(StoreError::Closed))?;
         let broker_address = usual.broker;
+        let http_address = options.http_address.as_deref();
+        let http = http_address.map(|address| listen("HTTP server", address, allow_public));
+        let http = http.transpose()?;
         let (clock, mover) = options.time.start();
         let liveness = Liveness::new(Arc::clone(&clock));
         let folder = Folder::new(options.store)?;
@@ -146,6 +155,7 @@ impl Broker {
             name_server_address: usual.name_server,
             broker_address,
             listeners,
+            http_address: http.as_ref().map(|http| http.address),
             mover,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -153,6 +163,7 @@ impl Broker {
         };
         broker.core.registrar.register_here(broker.core.topics.all());
         broker.serve(entrances);
+        broker.watch_over(http);
         broker.spawn_background();
         Ok(broker)
     }
@@ -167,9 +178,19 @@ impl Broker {
         self.broker_address
     }
 
+    /// Where health and metrics are served, if they are.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
+    /// The named listeners of [`Options::listeners`].
+    pub fn listeners(&self) -> &[ListenerAddresses] {
+        self.listeners.get(1..).unwrap_or_default()
+    }
+
     /// Where a named listener of [`Options::listeners`] listens.
     pub fn listener(&self, name: &str) -> Option<&ListenerAddresses> {
-        self.listeners.iter().skip(1).find(|listener| &*listener.name == name)
+        self.listeners().iter().find(|listener| &*listener.name == name)
     }
 
     /// The store's folder.
@@ -212,16 +233,45 @@ impl Broker {
     }
 
     /// Stops cleanly: takes leave of name servers, ends the connections, saves progress, and closes
-    /// the store.
+    /// the store. What is under way has three seconds.
     ///
     /// # Errors
     /// Something could not be saved; the broker is stopped all the same.
     pub async fn stop(self) -> Result<(), StartError> {
-        for address in other_name_servers(&self.core.config) {
-            registration::unregister_from(address, &self.core).await;
-        }
-        self.end_tasks().await;
+        self.stop_within(STOP_WAIT).await
+    }
+
+    /// The same with another time for what is under way. In this order: the name servers forget the
+    /// broker; sends are refused; pulls that wait are answered, and sends that wait for the disk once
+    /// it has them; connections that have their answers are closed; progress is saved and the store
+    /// closed. Whoever has not taken its answers when the time is up is cut off.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop).
+    pub async fn stop_within(self, patience: Duration) -> Result<(), StartError> {
+        let clock = system_clock();
+        let until = clock.monotonic().saturating_add(patience);
+        tracing::info!("stopping");
         let core = &*self.core;
+        core.registrar.leave_here();
+        let goodbyes = other_name_servers(&core.config)
+            .map(|address| registration::unregister_from(address, core));
+        let all = async {
+            for goodbye in goodbyes {
+                goodbye.await;
+            }
+        };
+        if clock::timeout(&*clock, patience / 2, all).await.is_err() {
+            tracing::warn!("some name servers did not hear that the broker stops");
+        }
+        core.set_stopping();
+        core.events.long_poll.wake_all(Wake::wake);
+        let store = Arc::clone(&core.store);
+        let flushed = tokio::task::spawn_blocking(move || store.flush()).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::error!(%error, "not everything is on the disk");
+        }
+        self.end_tasks(until.saturating_sub(clock.monotonic())).await;
         let now = core.clock.now_ms();
         let saved = core
             .offsets
@@ -234,15 +284,21 @@ impl Broker {
 
     /// Ends at once, as a crash of the process would, and returns when the store's folder is free.
     pub async fn kill(self) {
-        self.end_tasks().await;
+        self.end_tasks(STOP_WAIT).await;
     }
 
-    async fn end_tasks(&self) {
+    async fn end_tasks(&self, patience: Duration) {
         self.stop.cancel();
         self.tasks.close();
-        let waited = clock::timeout(&*system_clock(), STOP_WAIT, self.tasks.wait()).await;
-        if waited.is_err() {
-            tracing::warn!("some connections did not end in time");
+        let clock = system_clock();
+        if clock::timeout(&*clock, patience, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        tracing::warn!("some clients did not take their answers in time: they are cut off");
+        self.core.connections.close_all();
+        self.name_server.close_all();
+        if clock::timeout(&*clock, CUT_OFF_WAIT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
         }
     }
 
@@ -259,6 +315,17 @@ impl Broker {
                     move |peer, handle| BrokerSession::new(Arc::clone(&core), peer, handle);
                 tasks.spawn(listener.run(stop.clone(), tasks.clone(), session));
             }
+        }
+    }
+
+    /// Serves health and metrics.
+    fn watch_over(&self, http: Option<Sockets>) {
+        let directory = Arc::clone(&self.name_server);
+        let operations = Arc::new(BrokerOperations::new(Arc::clone(&self.core), directory));
+        for socket in http.into_iter().flat_map(|http| http.sockets) {
+            let (stop, tasks) = (self.stop.clone(), self.tasks.clone());
+            let operations = Arc::clone(&operations) as Arc<_>;
+            self.tasks.spawn(operations::serve(socket, operations, stop, tasks));
         }
     }
 

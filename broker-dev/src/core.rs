@@ -1,7 +1,7 @@
 //! What all parts of a running broker share.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::BytesMut;
@@ -66,6 +66,8 @@ pub(crate) struct Core {
     next_queue: AtomicU32,
     /// Where a topic's changes are made, so that its name server hears of them in order.
     topic_changes: RwLock<()>,
+    /// A clean stop has begun.
+    is_stopping: AtomicBool,
 }
 
 /// What [`Core`] is made of.
@@ -115,7 +117,18 @@ impl Core {
             unique_keys: UniqueKeys::new(parts.entropy, 0),
             next_queue: AtomicU32::new(0),
             topic_changes: RwLock::new(()),
+            is_stopping: AtomicBool::new(false),
         }
+    }
+
+    /// Whether a clean stop has begun: sends are refused then, and pulls do not wait.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// Begins a clean stop.
+    pub(crate) fn set_stopping(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
     }
 
     /// One of `queues` queues, each in its turn.

@@ -129,6 +129,19 @@ impl<W> LongPoll<W> {
         woken.into_iter().for_each(|waiter| wake(waiter.waker));
     }
 
+    /// Takes out everybody and hands them to `wake`.
+    pub(crate) fn wake_all(&self, mut wake: impl FnMut(W)) {
+        let topics = {
+            let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+            let topics = std::mem::take(&mut queues.topics);
+            let woken = topics.values().flat_map(HashMap::values).map(Vec::len).sum();
+            self.waiting.fetch_sub(woken, Ordering::SeqCst);
+            topics
+        };
+        let waiters = topics.into_values().flat_map(HashMap::into_values).flatten();
+        waiters.for_each(|waiter| wake(waiter.waker));
+    }
+
     /// How many pulls wait.
     #[cfg(test)]
     fn waiting(&self) -> usize {

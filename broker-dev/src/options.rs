@@ -24,6 +24,8 @@ pub struct Options {
     /// More ways in, beside the usual one: for askers that are to be told another address of the
     /// broker than the usual ones. Default: none.
     pub listeners: Vec<NamedListener>,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served over HTTP, `host:port`; `None`: nowhere.
+    pub http_address: Option<String>,
     /// Whether other machines may reach a broker that asks nobody who they are. Default `false`:
     /// only addresses of this machine are listened on.
     pub allow_public: bool,
@@ -64,6 +66,7 @@ impl Default for Options {
             name_server_address: "127.0.0.1:9876".to_owned(),
             broker_address: "127.0.0.1:10911".to_owned(),
             listeners: Vec::new(),
+            http_address: None,
             allow_public: false,
             store: None,
             time: Time::Machine,

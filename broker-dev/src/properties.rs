@@ -10,7 +10,7 @@
 ///
 /// # Errors
 /// A `\u` that four hexadecimal digits do not follow: the line's number is given.
-pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
+pub fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     let mut pairs = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {

@@ -1,6 +1,7 @@
 //! How name servers learn of this broker: the one in this process by a call, others over the wire.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
 use crate::core::Core;
-use crate::name_server::{Directory, Registration, RemoveFrom};
+use crate::name_server::{BrokerKey, Directory, Registration, RemoveFrom};
 
 /// How long a name server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(24);
@@ -33,6 +34,8 @@ pub(crate) struct Registrar {
     here: Option<Arc<Directory>>,
     /// Counts changes that other name servers should hear of.
     changed: watch::Sender<u64>,
+    /// The broker has taken leave: nobody is told of it again.
+    has_left: AtomicBool,
 }
 
 impl Registrar {
@@ -53,6 +56,7 @@ impl Registrar {
             address,
             here,
             changed: watch::Sender::new(0),
+            has_left: AtomicBool::new(false),
         }
     }
 
@@ -63,7 +67,7 @@ impl Registrar {
 
     /// Registers with the name server in this process.
     pub(crate) fn register_here(&self, topics: TopicConfigSerializeWrapper) {
-        let Some(here) = &self.here else { return };
+        let Some(here) = self.here.as_ref().filter(|_| !self.has_left()) else { return };
         let registration = Registration {
             cluster: self.cluster.clone(),
             broker_name: self.broker_name.clone(),
@@ -80,6 +84,22 @@ impl Registrar {
         if let Err(error) = here.register(registration) {
             tracing::error!(%error, "the name server in this process refuses the broker");
         }
+    }
+
+    fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::SeqCst)
+    }
+
+    /// Takes leave of the name server in this process, and registers with none again.
+    pub(crate) fn leave_here(&self) {
+        self.has_left.store(true, Ordering::SeqCst);
+        let Some(here) = &self.here else { return };
+        let gone = here.table().unregister(BrokerKey {
+            cluster: &self.cluster,
+            broker_name: &self.broker_name,
+            address: &self.address,
+        });
+        here.left(&gone);
     }
 
     /// A topic is new or has changed.
@@ -153,7 +173,7 @@ pub(crate) async fn register_with(address: String, core: Weak<Core>) {
         return;
     };
     loop {
-        let Some(core) = core.upgrade() else { return };
+        let Some(core) = core.upgrade().filter(|core| !core.registrar.has_left()) else { return };
         changes.mark_unchanged();
         let command = |local| core.registrar.register_command(core.topics.all(), local);
         let sent = clock::timeout(&*core.clock, TIMEOUT, call(&address, &mut connection, command));

@@ -111,7 +111,7 @@ macro_rules! settings {
 pub(crate) use settings;
 
 /// The error for a name that is not among `keys`.
-pub(crate) fn unknown_key(key: &str, keys: &[&'static str]) -> ConfigError {
+pub fn unknown_key(key: &str, keys: &[&'static str]) -> ConfigError {
     if let Some((key, by)) = ELSEWHERE.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)) {
         return ConfigError::SetElsewhere { key, by };
     }

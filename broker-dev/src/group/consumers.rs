@@ -107,6 +107,12 @@ impl Consumers {
         (changed, silent)
     }
 
+    /// How many members each group has.
+    pub(crate) fn sizes(&self) -> Vec<(String, usize)> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.iter().map(|(name, group)| (name.clone(), group.members.len())).collect()
+    }
+
     /// The client ids of a group's members, in order; `None` if there are none.
     pub(crate) fn client_ids(&self, group: &str) -> Option<Vec<String>> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);

@@ -79,7 +79,8 @@ impl Waiting {
     ) {
         match check(core, request) {
             Ok(pull) => {
-                let until = pull.suspend.map(|suspend| core.clock.monotonic() + suspend);
+                let suspend = pull.suspend.filter(|_| !core.is_stopping());
+                let until = suspend.map(|suspend| core.clock.monotonic() + suspend);
                 self.answer_or_wait(core, caller, pull, until, out);
             }
             Err(refusal) => out.command(&ReplyTo::new(request).served(Err(refusal))),
@@ -91,7 +92,7 @@ impl Waiting {
         let Some(held) = self.pulls.remove(&id) else { return };
         core.events.long_poll.leave(&held.ticket);
         core.events.alarm.cancel(held.deadline);
-        let is_over = held.until <= core.clock.monotonic();
+        let is_over = held.until <= core.clock.monotonic() || core.is_stopping();
         let until = (!is_over).then_some(held.until);
         self.answer_or_wait(core, caller, held.pull, until, out);
     }

@@ -150,8 +150,18 @@ impl Directory {
     }
 
     /// Tells those that are left of brokers that are gone.
-    pub(super) fn left(&self, gone: &Gone) {
+    pub(crate) fn left(&self, gone: &Gone) {
         self.notify(&gone.changes);
+    }
+
+    /// Tells all connections to close.
+    pub(crate) fn close_all(&self) {
+        self.connections.close_all();
+    }
+
+    /// How many connections are open.
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connections.count()
     }
 
     /// The time by which brokers are thought alive.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::broker::StartError;
 use crate::clock::{Mover, Time};
 use crate::listen::listen;
 use crate::liveness::Liveness;
+use crate::operations::{self, NameServerOperations};
 use crate::server::Listener;
 use crate::store::disk::{Disk, RealDisk};
 
@@ -28,6 +30,8 @@ const STOP_WAIT: Duration = Duration::from_secs(3);
 pub struct NameServerOptions {
     /// Where it listens, `host:port`; port 0 is any free one. Default `127.0.0.1:9876`.
     pub address: String,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served over HTTP, `host:port`; `None`: nowhere.
+    pub http_address: Option<String>,
     /// Whether other machines may reach a name server that asks nobody who they are. Default
     /// `false`: only addresses of this machine are listened on.
     pub allow_public: bool,
@@ -46,6 +50,7 @@ impl Default for NameServerOptions {
     fn default() -> Self {
         Self {
             address: "127.0.0.1:9876".to_owned(),
+            http_address: None,
             allow_public: false,
             store: None,
             time: Time::Machine,
@@ -68,6 +73,8 @@ impl NameServerOptions {
 pub struct NameServer {
     directory: Arc<Directory>,
     address: SocketAddr,
+    http_address: Option<SocketAddr>,
+    is_stopping: Arc<AtomicBool>,
     clock: SharedClock,
     liveness: Liveness,
     mover: Mover,
@@ -88,6 +95,9 @@ impl NameServer {
     /// The address cannot be listened on, or what was kept cannot be read. Nothing is left running.
     pub async fn start(options: NameServerOptions) -> Result<Self, StartError> {
         let sockets = listen("name server", &options.address, options.allow_public)?;
+        let http = options.http_address.as_deref();
+        let http = http.map(|address| listen("HTTP server", address, options.allow_public));
+        let http = http.transpose()?;
         let (clock, mover) = options.time.start();
         let liveness = Liveness::new(Arc::clone(&clock));
         let place = options.store.map(|root| Place { disk: options.disk, root });
@@ -95,13 +105,21 @@ impl NameServer {
         let server = Self {
             directory: Arc::new(directory),
             address: sockets.address,
+            http_address: http.as_ref().map(|http| http.address),
+            is_stopping: Arc::default(),
             clock,
             liveness,
             mover,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let Self { directory, clock, stop, tasks, .. } = &server;
+        let Self { directory, clock, stop, tasks, is_stopping, .. } = &server;
+        let operations =
+            Arc::new(NameServerOperations::new(Arc::clone(directory), Arc::clone(is_stopping)));
+        for socket in http.into_iter().flat_map(|http| http.sockets) {
+            let operations = Arc::clone(&operations) as Arc<_>;
+            tasks.spawn(operations::serve(socket, operations, stop.clone(), tasks.clone()));
+        }
         serve(directory, sockets.sockets, 0, clock, stop, tasks);
         let expiry = expire_periodically(Arc::downgrade(directory), Arc::clone(clock));
         let stop = stop.clone();
@@ -114,6 +132,11 @@ impl NameServer {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where health and metrics are served, if they are.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
     }
 
     /// The clock that it lives by.
@@ -134,13 +157,22 @@ impl NameServer {
         self.mover.advance(duration).await;
     }
 
-    /// Stops: takes no more connections, and ends those there are.
+    /// Stops: takes no more connections, and ends those there are. Answers under way have three
+    /// seconds.
     pub async fn stop(self) {
+        self.stop_within(STOP_WAIT).await;
+    }
+
+    /// The same with another time for answers under way.
+    pub async fn stop_within(self, patience: Duration) {
+        tracing::info!("stopping");
+        self.is_stopping.store(true, Ordering::Relaxed);
         self.stop.cancel();
         self.tasks.close();
-        let waited = clock::timeout(&SystemClock::new(), STOP_WAIT, self.tasks.wait()).await;
-        if waited.is_err() {
-            tracing::warn!("some connections did not end in time");
+        let clock = SystemClock::new();
+        if clock::timeout(&clock, patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some clients did not take their answers in time: they are cut off");
+            self.directory.close_all();
         }
     }
 }

@@ -93,8 +93,9 @@ async fn talk<S: Session>(
     let mut input = Input { buffer: BytesMut::new(), room: MIN_READ };
     let mut out = Outgoing::default();
     let mut events = Vec::new();
+    let mut is_closing = false;
     loop {
-        let may_read = out.len() < MAX_UNWRITTEN && session.has_room();
+        let may_read = !is_closing && out.len() < MAX_UNWRITTEN && session.has_room();
         if may_read {
             input.buffer.reserve(input.room);
         }
@@ -105,10 +106,8 @@ async fn talk<S: Session>(
                 for event in events.drain(..) {
                     match event {
                         Event::Push(frame) => out.bytes(&frame),
-                        Event::Close => {
-                            out.write(&writer)?;
-                            return Ok(());
-                        }
+                        Event::Close if is_closing => return Ok(()),
+                        Event::Close => is_closing = true,
                         event => session.event(event, &mut out),
                     }
                 }
@@ -126,6 +125,9 @@ async fn talk<S: Session>(
             }
         }
         out.write(&writer)?;
+        if is_closing && out.is_empty() {
+            return Ok(());
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum Event {
     Overdue(i32),
     /// Write this frame.
     Push(Bytes),
-    /// Write what is left to write and close.
+    /// Write what is left to write and close; a second one closes at once.
     Close,
 }
 
@@ -131,6 +131,11 @@ impl Connections {
     pub(crate) fn close_all(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values().for_each(|open| open.handle.tell(Event::Close));
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Closes those that stood still for two minutes.

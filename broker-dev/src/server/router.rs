@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oxmq::protocol::code::RequestCode;
+use oxmq::protocol::code::{RequestCode, ResponseCode};
 use oxmq::protocol::command::RemotingCommand;
 
 use super::{Event, Handle, Outgoing, Peer, Session};
@@ -16,7 +16,7 @@ use crate::handler::{
     Caller, cleaning, client, cluster, group, inspect, lock, offset, pull, relay, reply_message,
     reset, topic, view,
 };
-use crate::reply::{ReplyTo, Served, not_supported};
+use crate::reply::{Refusal, ReplyTo, Served, not_supported};
 
 /// One connection to the broker.
 #[derive(Debug)]
@@ -56,7 +56,11 @@ impl Session for BrokerSession {
         match request.request_code() {
             RequestCode::SEND_MESSAGE
             | RequestCode::SEND_MESSAGE_V2
-            | RequestCode::SEND_BATCH_MESSAGE => return self.sends.push(request),
+            | RequestCode::SEND_BATCH_MESSAGE
+                if !self.core.is_stopping() =>
+            {
+                return self.sends.push(request);
+            }
             _ => self.store_sends(out),
         }
         let (core, caller) = (&*self.core, &self.caller);
@@ -122,6 +126,12 @@ impl Session for BrokerSession {
 /// Requests that are answered at once.
 fn answer(core: &Core, caller: &Caller, request: &RemotingCommand) -> Served {
     match request.request_code() {
+        RequestCode::SEND_MESSAGE
+        | RequestCode::SEND_MESSAGE_V2
+        | RequestCode::SEND_BATCH_MESSAGE => {
+            let remark = "the broker is stopping: send to another one, or again later";
+            Err(Refusal::new(ResponseCode::SERVICE_NOT_AVAILABLE, remark))
+        }
         RequestCode::HEART_BEAT => client::heartbeat(core, caller, request),
         RequestCode::UNREGISTER_CLIENT => client::unregister(core, request),
         RequestCode::GET_CONSUMER_LIST_BY_GROUP => client::consumer_list(core, request),
