@@ -225,6 +225,7 @@ impl Broker {
                 tracing::warn!(%error, "delayed messages cannot be delivered yet");
             }
         }
+        check_transactions(core);
         core.statistics.sample(core.clock.monotonic(), core.clock.now_ms());
         clean(core);
         core.expire_clients();
@@ -339,6 +340,7 @@ impl Broker {
         self.background(expire_periodically(core.clone()));
         let name_server = Arc::downgrade(&self.name_server);
         self.background(name_server::expire_periodically(name_server, self.clock()));
+        self.background(check_periodically(core.clone()));
         self.background(sample_periodically(core.clone()));
         // In a time that stands still between moves, each move cleans.
         if !matches!(self.mover, Mover::Virtual(_)) {
@@ -631,6 +633,20 @@ async fn save_timer_after_changes(core: Weak<Core>, tasks: TaskTracker) {
 
 async fn expire_periodically(core: Weak<Core>) {
     periodically(core, |_| EXPIRY_SCAN, |core| core.expire_clients()).await;
+}
+
+/// Asks producers about their open transactions, if it is time to.
+fn check_transactions(core: &Core) {
+    match core.checks.round_if_due(core) {
+        Ok(0) => {}
+        Ok(asked) => tracing::info!(asked, "producers are asked about open transactions"),
+        Err(error) => tracing::warn!(%error, "open transactions cannot be looked after yet"),
+    }
+}
+
+async fn check_periodically(core: Weak<Core>) {
+    let period = |core: &Core| Duration::from(core.config.transaction_check_interval);
+    periodically(core, period, |core| check_transactions(core)).await;
 }
 
 async fn sample_periodically(core: Weak<Core>) {

@@ -156,6 +156,12 @@ settings! {
     recall: bool = false, "recallMessageEnable";
     /// Whether messages of transactions are refused.
     reject_transactions: bool = false, "rejectTransactionMessage";
+    /// How often producers are asked about transactions that have not ended, in milliseconds.
+    transaction_check_interval: Millis = Millis(30_000), "transactionCheckInterval";
+    /// How old such a transaction is at least, in milliseconds, unless its message says so itself.
+    transaction_timeout: Millis = Millis(6_000), "transactionTimeOut";
+    /// How often its producer is asked; then the message is put aside.
+    transaction_check_max: u32 = 15, "transactionCheckMax";
 }
 
 /// Settings of RocketMQ's that are arguments of their own here, and which.

@@ -30,6 +30,7 @@ use crate::schedule::timer::Timer;
 use crate::server::{Connections, Event};
 use crate::statistics::Statistics;
 use crate::store::{Put, PutMessage, Store, StoreError};
+use crate::transaction::check::Checks;
 
 /// A broker's parts, for its handlers and background tasks.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub(crate) struct Core {
     pub(crate) locks: QueueLocks,
     pub(crate) schedule: Schedule,
     pub(crate) timer: Timer,
+    pub(crate) checks: Checks,
     pub(crate) registrar: Registrar,
     pub(crate) statistics: Statistics,
     pub(crate) connections: Arc<Connections>,
@@ -98,6 +100,7 @@ impl Core {
             started_ms: parts.clock.now_ms(),
             statistics: Statistics::new(parts.clock.monotonic(), parts.clock.now_ms()),
             config: parts.config,
+            checks: Checks::starting_at(parts.clock.monotonic()),
             clock: parts.clock,
             liveness: parts.liveness,
             store: parts.store,

@@ -44,6 +44,7 @@ mod server;
 mod settings;
 mod statistics;
 pub mod store;
+mod transaction;
 
 pub use broker::{Broker, StartError};
 pub use clock::Time;

@@ -22,6 +22,7 @@ pub(crate) mod send_back;
 mod send_check;
 mod send_reply;
 pub(crate) mod topic;
+pub(crate) mod transaction;
 pub(crate) mod view;
 
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use crate::handler::flush_wait::FlushWait;
 use crate::handler::recall::recall;
 use crate::handler::send::SendTurn;
 use crate::handler::send_back::send_back;
+use crate::handler::transaction::end_transaction;
 use crate::handler::{
     Caller, cleaning, client, cluster, group, inspect, lock, offset, pull, relay, reply_message,
     reset, topic, view,
@@ -80,6 +81,9 @@ impl Session for BrokerSession {
             }
             RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
                 reply_message::serve(core, caller, &request);
+            }
+            RequestCode::END_TRANSACTION => {
+                end_transaction(core, caller, &request, &mut self.flush_wait, out);
             }
             RequestCode::RECALL_MESSAGE => {
                 recall(core, caller, &request, &mut self.flush_wait, out);

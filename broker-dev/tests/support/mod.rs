@@ -131,6 +131,11 @@ impl Wire {
         }
     }
 
+    /// Whether a response came while another was waited for.
+    pub(crate) fn has_answer(&self, opaque: i32) -> bool {
+        self.early.iter().any(|early| early.opaque == opaque)
+    }
+
     pub(crate) async fn call(&mut self, request: RemotingCommand) -> RemotingCommand {
         let opaque = self.send(request).await;
         self.response(opaque).await

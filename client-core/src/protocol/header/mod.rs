@@ -14,6 +14,7 @@ mod offset;
 mod pull;
 mod query;
 mod send;
+mod transaction;
 
 pub use admin::*;
 pub use consumer::*;
@@ -22,6 +23,7 @@ pub use offset::*;
 pub use pull::*;
 pub use query::*;
 pub use send::*;
+pub use transaction::*;
 
 use super::DecodeError;
 use super::ext_fields::{ExtFields, FieldValue};

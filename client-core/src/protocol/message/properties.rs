@@ -81,6 +81,12 @@ pub mod name {
     pub const TIMER_ROLL_TIMES: &str = "TIMER_ROLL_TIMES";
     /// The timed message that this one takes back: its topic, `+`, its [`UNIQ_KEY`].
     pub const TIMER_DEL_UNIQKEY: &str = "TIMER_DEL_UNIQKEY";
+    /// How often a half message's producer was asked.
+    pub const TRANSACTION_CHECK_TIMES: &str = "TRANSACTION_CHECK_TIMES";
+    /// Queue offset of the half message that this one is a copy of.
+    pub const TRAN_PREPARED_QUEUE_OFFSET: &str = "TRAN_PREPARED_QUEUE_OFFSET";
+    /// Seconds before a half message's producer is asked.
+    pub const CHECK_IMMUNITY_TIME_IN_SECONDS: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
     /// Transaction id.
     pub const TRANSACTION_ID: &str = "__transactionId__";
 }
