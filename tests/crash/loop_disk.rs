@@ -73,7 +73,9 @@ impl LoopDisk {
 
     /// Mounts it again, as after a power cut.
     pub(crate) fn start_again(&self) {
-        self.unmount().unwrap();
+        // A process that another test is just starting may still have a handle.
+        let unmounted = (0..200).any(|_| self.unmount().is_ok());
+        assert!(unmounted, "{:?}", self.unmount());
         self.mount().unwrap();
     }
 }

@@ -1,10 +1,13 @@
-//! What the machine allows at most: records copied into reserved mapped files, and nothing else.
+//! Parts of the store on their own, for benchmarks and tests; no part of the API.
 //!
-//! Benchmarks put the store's append beside it. It is no part of the API.
+//! [`BareCopy`] is what the machine allows at most: records copied into reserved mapped files.
+//! [`sound_records`] is a recovery's look at bytes.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::commit_log::{Found, check};
 use super::disk::Disk;
 use super::error::StoreError;
 use super::mapped_file::MappedWriter;
@@ -39,4 +42,22 @@ impl BareCopy {
         self.writer.publish(end);
         Ok(())
     }
+}
+
+/// What a recovery's pass over one commit-log file finds, and nothing else: where its sound records
+/// are. `start` is the log offset of the file's first byte.
+pub fn sound_records(bytes: &[u8], start: i64) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        match check(bytes, at, start) {
+            Found::Record(_, length) => {
+                found.push(at..at + length);
+                at += length;
+            }
+            Found::Blank => break,
+            Found::Unwritten | Found::Damaged(_) => at += 1,
+        }
+    }
+    found
 }

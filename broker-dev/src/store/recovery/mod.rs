@@ -264,7 +264,10 @@ impl Recovery<'_> {
                     place = (file + 1, 0);
                     continue;
                 }
-                Found::Record(record, length) => match self.unsound(place, &record, length) {
+                Found::Record(record, length) => match self
+                    .unsound(place, &record, length)
+                    .or(self.is_ahead(table, plan, place, (&record, length))?)
+                {
                     Some(reason) => Some(reason),
                     None => {
                         let store_ms = record.store_timestamp;
@@ -323,6 +326,63 @@ impl Recovery<'_> {
             && self.checkpoint.safe_before_ms() > self.last_store_ms
             && plan.queues_from > self.start_of(0);
         Ok(if is_lying { Pass::CheckpointLies } else { Pass::Done })
+    }
+
+    /// Why a record cannot be the message of its queue that it says, although messages before it
+    /// may be missing: a later record of the queue has that place, or one before it. To believe it
+    /// would cost all of those; no check sum covers the number.
+    fn is_ahead(
+        &self,
+        table: &QueueTable,
+        plan: &Plan<'_>,
+        (file, at): Place,
+        (record, length): (&Record<'_>, usize),
+    ) -> Result<Option<String>, StoreError> {
+        let known = table.get(record.topic, record.queue_id).map_or(0, |queue| queue.max());
+        let is_asked = record.physical_offset >= plan.queues_from
+            && record.queue_offset > known
+            // The first message that an expired log still has may have any number.
+            && (known > 0 || self.start_of(0) == 0)
+            && sys_flag::is_queued(record.sys_flag)
+            && !table.deleted().is_over(record.topic, record.physical_offset);
+        if !is_asked {
+            return Ok(None);
+        }
+        let next = self.next_of_queue((file, at + length), record.topic, record.queue_id)?;
+        Ok(next.filter(|next| *next <= record.queue_offset).map(|next| {
+            let own = record.queue_offset;
+            format!("a record says that it is message {own} of its queue, a later one is {next}")
+        }))
+    }
+
+    /// The number that the next record of a queue has, from a place on, if it comes soon.
+    fn next_of_queue(
+        &self,
+        mut place: Place,
+        topic: &str,
+        queue_id: i32,
+    ) -> Result<Option<i64>, StoreError> {
+        const SOON: i64 = 64 << 20;
+        let offset = |(file, at): Place| self.start_of(file) + at as i64;
+        let end = offset(place) + SOON;
+        while place.0 < self.files.len() && offset(place) < end {
+            match check(self.bytes(place.0), place.1, self.start_of(place.0)) {
+                Found::Record(record, _)
+                    if record.topic == topic && record.queue_id == queue_id =>
+                {
+                    return Ok(Some(record.queue_offset));
+                }
+                Found::Record(_, length) => place.1 += length,
+                Found::Blank => place = (place.0 + 1, 0),
+                Found::Unwritten | Found::Damaged(_) => {
+                    match self.next_sound(place.0, place.1 + 1)? {
+                        Some(next) => place = next,
+                        None => return Ok(None),
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Why a record whose body is sound is none of this log's.
