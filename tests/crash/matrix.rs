@@ -229,8 +229,9 @@ fn no_bit_of_a_record_with_a_sum_of_its_own_changes_unseen() {
     let (image, puts) = Image::with_record_sums(Left::Killed, MESSAGES);
     let last = puts.last().unwrap();
     let (file, at) = Image::log_place(last.physical_offset);
-    // But for the property that names the sum: without it there is none.
-    let summed = last.length as usize - "__CRC32#\u{1}0123456789\u{2}".len();
+    // But for the property that names the sum, and the end of the one before: without it there is
+    // none.
+    let summed = last.length as usize - "\u{2}__CRC32#\u{1}0123456789\u{2}".len();
     for bit in (0..summed * 8).step_by(step(5)) {
         let damage = Damage::Flip(at + bit / 8, (bit % 8) as u8);
         assert!(damage_log(&image, &puts, &file, damage), "bit {bit}");
