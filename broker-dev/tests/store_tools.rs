@@ -3,5 +3,7 @@
 
 #[path = "store_tools/damage.rs"]
 mod damage;
+#[path = "store_tools/repairs.rs"]
+mod repairs;
 #[path = "store_tools/world.rs"]
 mod world;

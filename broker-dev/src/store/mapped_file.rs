@@ -51,6 +51,22 @@ impl fmt::Debug for MappedFile {
     }
 }
 
+/// Maps a file; a private one so that what is written stays in memory.
+fn map_file(file: &DiskFile, length: usize) -> io::Result<MmapRaw> {
+    let options = || {
+        let mut options = MmapOptions::new();
+        options.len(length);
+        options
+    };
+    if file.is_private() {
+        // SAFETY: as for every mapping here, nobody shortens the file or writes to it; this one
+        // cannot change it either.
+        Ok(MmapRaw::from(unsafe { options().map_copy(file.file())? }))
+    } else {
+        options().map_raw(file.file())
+    }
+}
+
 impl MappedFile {
     /// Maps the first `length` bytes of a file; nothing is published yet.
     ///
@@ -62,13 +78,7 @@ impl MappedFile {
         if file.file().metadata()?.len() < length as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "shorter than its mapping"));
         }
-        let map = if file.is_private() {
-            // SAFETY: as for every mapping here, nobody shortens the file or writes to it; a
-            // private one cannot change it either.
-            MmapRaw::from(unsafe { MmapOptions::new().len(length).map_copy(file.file())? })
-        } else {
-            MmapOptions::new().len(length).map_raw(file.file())?
-        };
+        let map = map_file(&file, length)?;
         let published = AtomicUsize::new(0);
         Ok(MappedWriter { file: Arc::new(Self { start, map, published, file }) })
     }
@@ -186,7 +196,7 @@ impl MappedWords {
         if file.file().metadata()?.len() < length as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "shorter than its mapping"));
         }
-        let map = MmapOptions::new().len(length).map_raw(file.file())?;
+        let map = map_file(&file, length)?;
         Ok(Self { map, file })
     }
 

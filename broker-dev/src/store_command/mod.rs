@@ -5,6 +5,7 @@
 mod bar;
 mod dump;
 mod inspect;
+mod repair;
 mod table;
 mod verify;
 
@@ -37,6 +38,9 @@ pub(crate) enum StoreCommand {
     /// Print records as text or as JSON lines
     #[command(after_help = dump::EXAMPLES)]
     Dump(dump::Dump),
+    /// Recover a store as the next start of a broker does, or tell what that will do
+    #[command(after_help = repair::EXAMPLES)]
+    Repair(repair::RepairArguments),
 }
 
 /// The folder to look at.
@@ -63,6 +67,7 @@ pub(crate) fn run(command: StoreCommand) -> ExitCode {
         StoreCommand::Inspect(arguments) => inspect::run(&arguments),
         StoreCommand::Verify(arguments) => verify::run(&arguments),
         StoreCommand::Dump(arguments) => dump::run(&arguments),
+        StoreCommand::Repair(arguments) => repair::run(&arguments),
     };
     match done {
         Ok(status) => status.into(),

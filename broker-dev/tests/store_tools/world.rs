@@ -16,6 +16,8 @@ pub(crate) fn options(root: &Path) -> StoreOptions {
         root: root.to_path_buf(),
         commit_log_file_bytes: 16 * 1024,
         consume_queue_file_bytes: 400,
+        index_slots: 50,
+        index_entries: 200,
         ..StoreOptions::default()
     }
 }
