@@ -3,7 +3,11 @@
 
 #[path = "store_tools/damage.rs"]
 mod damage;
+#[path = "store_tools/hostile.rs"]
+mod hostile;
 #[path = "store_tools/repairs.rs"]
 mod repairs;
+#[path = "store_tools/snapshots.rs"]
+mod snapshots;
 #[path = "store_tools/world.rs"]
 mod world;

@@ -3,9 +3,11 @@
 //! What is found comes from [`broker_dev::store::tools`]; here it is only asked for and shown.
 
 mod bar;
+mod diff;
 mod dump;
 mod inspect;
 mod repair;
+mod snapshot;
 mod table;
 mod verify;
 
@@ -38,9 +40,18 @@ pub(crate) enum StoreCommand {
     /// Print records as text or as JSON lines
     #[command(after_help = dump::EXAMPLES)]
     Dump(dump::Dump),
+    /// Compare two stores: messages, offsets, config files
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(diff::DiffArguments),
     /// Recover a store as the next start of a broker does, or tell what that will do
     #[command(after_help = repair::EXAMPLES)]
     Repair(repair::RepairArguments),
+    /// Copy a store into one file
+    #[command(after_help = snapshot::SNAPSHOT_EXAMPLES)]
+    Snapshot(snapshot::SnapshotArguments),
+    /// Make a store from a snapshot, checking every file
+    #[command(after_help = snapshot::RESTORE_EXAMPLES)]
+    Restore(snapshot::RestoreArguments),
 }
 
 /// The folder to look at.
@@ -67,7 +78,10 @@ pub(crate) fn run(command: StoreCommand) -> ExitCode {
         StoreCommand::Inspect(arguments) => inspect::run(&arguments),
         StoreCommand::Verify(arguments) => verify::run(&arguments),
         StoreCommand::Dump(arguments) => dump::run(&arguments),
+        StoreCommand::Diff(arguments) => diff::run(&arguments),
         StoreCommand::Repair(arguments) => repair::run(&arguments),
+        StoreCommand::Snapshot(arguments) => snapshot::snapshot(&arguments),
+        StoreCommand::Restore(arguments) => snapshot::restore(&arguments),
     };
     match done {
         Ok(status) => status.into(),

@@ -49,7 +49,11 @@ pub(super) fn run(arguments: &RepairArguments) -> Result<u8, ToolError> {
         );
         tools::repair(&folder, options, clock)?
     };
-    if arguments.json { print_json(&done)? } else { print(&done).map_err(ToolError::Output)? }
+    if arguments.json {
+        print_json(&done)?
+    } else {
+        print(&done).map_err(ToolError::Output)?
+    }
     Ok(if done.cut.is_none() && done.skipped_count == 0 { SOUND } else { DAMAGE })
 }
 

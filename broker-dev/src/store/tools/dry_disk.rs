@@ -11,9 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::store::disk::{
-    Disk, DiskFile, Entry, EntryKind, FolderLock, Open, RealDisk, Seen,
-};
+use crate::store::disk::{Disk, DiskFile, Entry, EntryKind, FolderLock, Open, RealDisk, Seen};
 
 /// Bytes compared or copied at a time.
 const CHUNK: usize = 64 * 1024;
@@ -152,9 +150,7 @@ impl DryDisk {
             let original = self.inner.open_read(file).ok();
             let change = match (node, original) {
                 (Node::Removed, Some(_)) => Some(Change::Removed),
-                (Node::Copy(copy), None) => {
-                    Some(Change::Made { bytes: fs::metadata(copy)?.len() })
-                }
+                (Node::Copy(copy), None) => Some(Change::Made { bytes: fs::metadata(copy)?.len() }),
                 (Node::Copy(copy), Some(original)) => self.difference(&original, copy)?,
                 (Node::Removed | Node::Folder, _) => None,
             };
@@ -193,9 +189,7 @@ impl DryDisk {
             at += both as u64;
         }
         Ok(match first {
-            _ if lengths.0 != lengths.1 => {
-                Some(Change::Resized { from: lengths.0, to: lengths.1 })
-            }
+            _ if lengths.0 != lengths.1 => Some(Change::Resized { from: lengths.0, to: lengths.1 }),
             Some(from) => Some(Change::Written { from, to: last }),
             None => None,
         })

@@ -1,7 +1,7 @@
 //! A store's folder, as it is found.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ const SIGNS: [&str; 4] = ["commitlog", "consumequeue", "config", "checkpoint"];
 pub struct Folder {
     root: PathBuf,
     logs: Vec<PathBuf>,
+    /// Symbolic links in the root.
+    links: Vec<OsString>,
     disk: Arc<dyn Disk>,
 }
 
@@ -67,7 +69,9 @@ impl Folder {
             return Err(ToolError::NoStore { folder: root.to_path_buf() });
         }
         let logs = if logs.is_empty() { vec![root.join("commitlog")] } else { logs.to_vec() };
-        Ok(Self { root: root.to_path_buf(), logs, disk })
+        let links = entries.into_iter().filter(|entry| entry.kind == EntryKind::Link);
+        let links = links.map(|entry| entry.name).collect();
+        Ok(Self { root: root.to_path_buf(), logs, links, disk })
     }
 
     /// The folder.
@@ -171,10 +175,7 @@ impl Folder {
 
     fn is_link_inside(&self, dir: &Path) -> bool {
         dir.parent() == Some(&*self.root)
-            && self.look(&self.root).is_ok_and(|entries| {
-                let here = |entry: &&Seen| Some(&*entry.name) == dir.file_name();
-                entries.iter().find(here).is_some_and(|entry| entry.kind == EntryKind::Link)
-            })
+            && self.links.iter().any(|link| Some(&**link) == dir.file_name())
     }
 
     /// Folders in a folder, by name; what else stands there under a queue's kind of name is

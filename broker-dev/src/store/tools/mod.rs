@@ -7,6 +7,7 @@
 //! Differs from the rest of the store in one thing: files are read, not mapped. A disk's read error
 //! is a finding then and not a signal, and a file may be shortened while it is read.
 
+mod diff;
 mod dry_disk;
 mod dump;
 mod error;
@@ -17,11 +18,15 @@ mod log_reader;
 mod progress;
 mod reader;
 mod repair;
+mod snapshot;
 mod text;
 mod units;
 mod verify;
 mod walk;
 
+pub use diff::{
+    ConfigDifference, DiffOptions, Difference, MessageDifference, QueueDifference, diff,
+};
 pub use dry_disk::{Change, FileChange};
 pub use dump::{DumpFilter, Dumped, DumpedRecord, dump_records};
 pub use error::ToolError;
@@ -33,5 +38,6 @@ pub use inspect::{
 pub use inventory::KindSummary;
 pub use progress::Progress;
 pub use repair::{Place, Repair, plan_repair, repair};
+pub use snapshot::{Restored, Snapshot, restore, snapshot};
 pub use text::{parse_time, time};
 pub use verify::{Checked, FileKind, Finding, Lost, Severity, Verification, VerifyOptions, verify};

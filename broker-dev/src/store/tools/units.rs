@@ -1,5 +1,7 @@
 //! The units of one consume queue, read by queue offset.
 
+use std::path::PathBuf;
+
 use super::folder::{QueueFolder, StoreFile};
 use super::reader::Reader;
 use crate::store::consume_queue::{UNIT_BYTES, Unit};
@@ -15,6 +17,8 @@ const WINDOW: usize = 400 * UNIT_BYTES;
 pub(super) struct Units {
     pub(super) folder: QueueFolder,
     window: Option<Window>,
+    /// The first read that failed: file, byte, and why.
+    pub(super) failed: Option<(PathBuf, u64, String)>,
 }
 
 #[derive(Debug)]
@@ -25,7 +29,7 @@ struct Window {
 
 impl Units {
     pub(super) fn new(folder: QueueFolder) -> Self {
-        Self { folder, window: None }
+        Self { folder, window: None, failed: None }
     }
 
     /// Whether units are held in memory.
@@ -65,9 +69,20 @@ impl Units {
             return Some(unit);
         }
         let file = self.file_of(byte)?;
-        let mut reader = Reader::open(disk, &file.path, WINDOW).ok()?;
-        let bytes = reader.at(u64::try_from(byte - file.start).ok()?, WINDOW).ok()?;
-        let window = Window { at: byte, bytes: bytes.get(..WINDOW).unwrap_or(bytes).to_vec() };
+        let at = u64::try_from(byte - file.start).ok()?;
+        let read = Reader::open(disk, &file.path, WINDOW).and_then(|mut reader| {
+            let bytes = reader.at(at, WINDOW)?;
+            Ok(bytes.get(..WINDOW).unwrap_or(bytes).to_vec())
+        });
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let failed = (file.path.clone(), at, error.to_string());
+                self.failed.get_or_insert(failed);
+                return None;
+            }
+        };
+        let window = Window { at: byte, bytes };
         let unit = here(&window);
         self.window = Some(window);
         unit

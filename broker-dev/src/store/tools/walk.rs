@@ -79,7 +79,10 @@ pub(super) struct LogWalk<'a> {
     file_bytes: u64,
 }
 
+/// Number of a file, and byte in it.
 type Place = (usize, u64);
+/// Number of a file, and why it cannot be read.
+type Unreadable = (usize, io::Error);
 
 /// Bytes of a log file, given the files.
 pub(super) fn file_bytes(files: &[StoreFile]) -> u64 {
@@ -177,7 +180,16 @@ impl<'a> LogWalk<'a> {
                 Ok(Judged::Unwritten) => (None, None),
                 Ok(Judged::Damaged(reason, remains)) => (Some(reason), remains),
             };
-            let next = self.next_sound((number, at + 1), walked.last_store_ms);
+            let next = match self.next_sound((number, at + 1), walked.last_store_ms) {
+                Ok(next) => next,
+                Err((unreadable, error)) => {
+                    // What follows cannot be looked for: the log may end here or not.
+                    let unreadable = self.files.get(unreadable).unwrap_or(file);
+                    let begin = if unreadable.start == file.start { at } else { 0 };
+                    let _ = visit(Event::Unreadable(unreadable, begin, error.to_string()))?;
+                    return Ok(ControlFlow::Break(()));
+                }
+            };
             let until = match next {
                 Some((same, to)) if same == number => to,
                 _ => self.file_bytes.max(file.length),
@@ -224,38 +236,42 @@ impl<'a> LogWalk<'a> {
 
     /// The next place where the log goes on; `None` if it does not: nothing sound is left, or only
     /// what an earlier cut of the log left behind (Apache's broker does not clear what it cuts).
-    fn next_sound(&self, from: Place, last_store_ms: i64) -> Option<Place> {
-        let place = self.next_place(from)?;
+    fn next_sound(&self, from: Place, last_store_ms: i64) -> Result<Option<Place>, Unreadable> {
+        let Some(place) = self.next_place(from)? else { return Ok(None) };
         let mut at = place;
         // A blank tells no time: the first record behind it does.
         loop {
-            match self.store_ms(at) {
-                Some(store_ms) => return (store_ms >= last_store_ms).then_some(place),
-                None => at = self.next_place((at.0, at.1 + 1))?,
+            let store_ms = self.store_ms(at).map_err(|error| (at.0, error))?;
+            if let Some(store_ms) = store_ms {
+                return Ok((store_ms >= last_store_ms).then_some(place));
+            }
+            match self.next_place((at.0, at.1 + 1))? {
+                Some(next) => at = next,
+                None => return Ok(None),
             }
         }
     }
 
-    fn store_ms(&self, (number, at): Place) -> Option<i64> {
-        let file = self.files.get(number)?;
-        let mut reader = Reader::open(self.folder.disk(), &file.path, 64 * 1024).ok()?;
-        let offset = file.start.checked_add(i64::try_from(at).ok()?)?;
-        match judge(&mut reader, at, self.file_bytes, offset).ok()? {
+    fn store_ms(&self, (number, at): Place) -> io::Result<Option<i64>> {
+        let Some(file) = self.files.get(number) else { return Ok(None) };
+        let mut reader = Reader::open(self.folder.disk(), &file.path, 64 * 1024)?;
+        let offset = file.start.saturating_add(i64::try_from(at).unwrap_or(i64::MAX));
+        Ok(match judge(&mut reader, at, self.file_bytes, offset)? {
             Judged::Record(record, _) => Some(record.store_timestamp),
             _ => None,
-        }
+        })
     }
 
-    fn next_place(&self, (number, at): Place) -> Option<Place> {
+    fn next_place(&self, (number, at): Place) -> Result<Option<Place>, Unreadable> {
         let mut from = at;
         for (number, file) in self.files.iter().enumerate().skip(number) {
-            // A file that cannot be read has nothing sound.
-            if let Ok(Some(at)) = self.next_in_file(file, from) {
-                return Some((number, at));
+            let found = self.next_in_file(file, from).map_err(|error| (number, error))?;
+            if let Some(at) = found {
+                return Ok(Some((number, at)));
             }
             from = 0;
         }
-        None
+        Ok(None)
     }
 
     fn next_in_file(&self, file: &StoreFile, from: u64) -> io::Result<Option<u64>> {

@@ -9,6 +9,8 @@ use crate::store::tools::reader::read_small;
 
 /// Bytes of the file.
 const FILE_BYTES: usize = 4096;
+/// Where our part begins.
+const OURS: usize = 64;
 
 /// Checks `checkpoint` against the log.
 pub(super) fn check(
@@ -53,8 +55,12 @@ pub(super) fn check(
             add(Severity::Damage, at, what);
         }
     }
-    if bytes.get(40..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0)) {
-        add(Severity::Note, 40, "bytes that no release uses are not zero".into());
+    let unused = |(at, byte): (usize, &u8)| {
+        let is_used = at < 40 || (OURS..OURS + 16).contains(&at);
+        (!is_used && *byte != 0).then_some(at)
+    };
+    if let Some(at) = bytes.iter().enumerate().find_map(unused) {
+        add(Severity::Note, at as u64, "bytes that no release uses are not zero".into());
     }
     let known = Checkpoint::decode(&bytes);
     if context.is_settled && log.records > 0 && known.log_ms == 0 {

@@ -185,6 +185,11 @@ impl QueueCheck {
     ) -> i64 {
         let end = self.tail(context);
         self.judge(context, end, log.end, log.start, findings);
+        if let Some((path, at, reason)) = self.source.failed.take() {
+            let what = format!("cannot be read: {reason}");
+            let path = context.folder.shown(&path);
+            findings.add(Finding::new(Severity::Damage, FileKind::ConsumeQueue, path, at, what));
+        }
         let ranges: Vec<Range> = self.unfit.drain(..).chain(self.units.drain(..)).collect();
         let mut before = 0;
         for range in ranges {
