@@ -21,17 +21,22 @@ impl Latencies {
 
     /// The value below which `share` of the samples lie, in microseconds.
     pub(crate) fn quantile(&mut self, share: f64) -> f64 {
-        assert!(!self.0.is_empty(), "nothing was measured");
-        let last = self.0.len() - 1;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "an index between 0 and last"
-        )]
-        let index = (last as f64 * share).round() as usize;
-        *self.0.select_nth_unstable_by(index, f64::total_cmp).1
+        quantile(&mut self.0, share)
     }
+}
+
+/// The value below which `share` of the values lie.
+pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
+    assert!(!values.is_empty(), "nothing was measured");
+    let last = values.len() - 1;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index between 0 and last"
+    )]
+    let index = (last as f64 * share).round() as usize;
+    *values.select_nth_unstable_by(index, f64::total_cmp).1
 }
 
 /// The middle one.

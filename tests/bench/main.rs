@@ -18,6 +18,7 @@ mod append_work;
 mod clients;
 mod delivery;
 mod echo;
+mod index;
 mod latencies;
 mod load;
 mod pipelined;
@@ -46,7 +47,7 @@ struct Arguments {
     /// How often each figure is taken; the median counts. Otherwise 3, or 1 if quick.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     rounds: Option<u8>,
-    /// Only these: start, append, recovery, single, pipelined, delivery, clients.
+    /// Only these: start, append, index, recovery, single, pipelined, delivery, clients.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     only: Vec<String>,
     /// Apache releases to compare with; none with an empty text.
@@ -102,9 +103,10 @@ impl Effort {
 type Figure = (&'static str, fn(&mut Servers, Effort, &mut Report));
 
 /// In this order: what starts its own servers comes before the long-running ones are up.
-const FIGURES: [Figure; 7] = [
+const FIGURES: [Figure; 8] = [
     ("start", startup::measure),
     ("append", append::measure),
+    ("index", index::measure),
     ("recovery", recovery::measure),
     ("clients", clients::measure),
     ("single", single::measure),
