@@ -55,6 +55,12 @@ pub(crate) trait DispatchSink: std::fmt::Debug + Send + Sync {
         arrived: &mut Vec<Arrived>,
     ) -> Result<(), StoreError>;
 
+    /// A turn is over: what was put off until more has come is done now. The turn's records come
+    /// again after an error.
+    fn end_turn(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Hands what was taken in so far to the operating system, if it is only in memory. What fails
     /// can be tried again.
     fn write_out(&self) -> Result<(), StoreError> {
@@ -189,11 +195,16 @@ impl Dispatcher {
         arrived: &mut Vec<Arrived>,
         events: &dyn StoreEvents,
     ) -> Result<(), StoreError> {
-        let mut at = self.position();
+        let begin = self.position();
+        let mut at = begin;
         let end = limit.min(at.saturating_add(TURN_BYTES));
         let mut result = Ok(());
         while at < end && result.is_ok() {
             result = self.dispatch_file(log, &mut at, end, arrived);
+        }
+        if result.is_ok() {
+            result = self.sinks.iter().try_for_each(|sink| sink.end_turn());
+            at = if result.is_ok() { at } else { begin };
         }
         self.position.store(at, Ordering::Release);
         self.is_stalled.store(result.is_err(), Ordering::Release);

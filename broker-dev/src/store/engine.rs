@@ -16,10 +16,13 @@ use super::dispatch::{DispatchSink, Dispatcher, Run};
 use super::error::{Context, StoreError};
 use super::flush::{Poison, SyncOwner};
 use super::housekeeping::{Checkpointer, Preparer};
-use super::index::Index;
+use super::index::{Index, IndexLine};
 use super::options::{FlushMode, StoreOptions};
 use super::recovery::{self, RecoveryReport};
 use super::retention::Retention;
+
+/// Bytes of log that the dispatch may stay behind the appends.
+const MOST_BEHIND: i64 = 256 << 10;
 
 /// What all parts of an open store can reach.
 pub(crate) struct Shared {
@@ -30,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) log: CommitLog,
     pub(crate) table: Arc<QueueTable>,
     pub(crate) index: Option<Arc<Index>>,
+    pub(crate) index_line: Option<IndexLine>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) sync: SyncOwner,
     pub(crate) preparer: Preparer,
@@ -58,7 +62,10 @@ impl Shared {
         if self.dispatcher.is_stalled() {
             self.dispatcher.run(&self.log, || self.dispatch_limit(), &*self.events)?;
         }
-        Ok(())
+        match &self.index_line {
+            Some(line) if line.is_stalled() => line.catch_up(self),
+            _ => Ok(()),
+        }
     }
 
     /// Up to where messages may become readable. With [`FlushMode::Sync`] only what is durable,
@@ -71,12 +78,24 @@ impl Shared {
     }
 
     /// Dispatches what there is, or leaves it to whoever is at it.
+    ///
+    /// Writers who are far ahead of it wait for it, so that what is stored can soon be read.
     pub(crate) fn dispatch(&self) {
-        match self.dispatcher.run(&self.log, || self.dispatch_limit(), &*self.events) {
+        let limit = self.dispatch_limit();
+        let is_far_behind = limit - self.dispatcher.position() > MOST_BEHIND;
+        let ran = if is_far_behind {
+            self.dispatcher.run_to_end(&self.log, limit, &*self.events).map(|()| Run::Done)
+        } else {
+            self.dispatcher.run(&self.log, || self.dispatch_limit(), &*self.events)
+        };
+        match ran {
             Ok(Run::Done) => {}
             Ok(Run::HandOver) => self.preparer.dispatch(),
             // Writes are refused until an attempt succeeds.
             Err(error) => tracing::warn!(%error, "stored messages cannot be made readable yet"),
+        }
+        if let Some(line) = &self.index_line {
+            line.follow(self);
         }
     }
 
@@ -144,8 +163,8 @@ impl Store {
             ..checkpoint
         };
         let recovered = recovery::recover(&mut options, &disk, trusted, is_clean, &derived)?;
-        let mut sinks: Vec<Arc<dyn DispatchSink>> = vec![Arc::clone(&recovered.table) as _];
-        sinks.extend(derived);
+        // The index follows behind them on its own.
+        let sinks: Vec<Arc<dyn DispatchSink>> = vec![Arc::clone(&recovered.table) as _];
         let (end, last_ms) = (recovered.log.end(), recovered.log.last_store_ms());
         if let Some(index) = &index {
             index.is_complete_to(last_ms);
@@ -162,6 +181,7 @@ impl Store {
             events,
             log: recovered.log,
             table: recovered.table,
+            index_line: index.as_ref().map(|index| IndexLine::new(Arc::clone(index), end, last_ms)),
             index,
             dispatcher: Dispatcher::new(sinks, end, last_ms),
             sync: SyncOwner::new(recovered.durable),
@@ -230,7 +250,8 @@ impl Store {
         self.stop_threads();
         shared.sync.sync_once(shared)?;
         shared.dispatcher.run_to_end(&shared.log, shared.log.end(), &*shared.events)?;
-        if let Some(index) = &shared.index {
+        if let (Some(index), Some(line)) = (&shared.index, &shared.index_line) {
+            line.catch_up(shared)?;
             index.sync_now().map_err(|error| shared.poison(&error))?;
         }
         shared.checkpointer.write(shared, true)?;
@@ -246,6 +267,7 @@ impl Store {
         self.shared.sync.stop();
         self.shared.preparer.stop();
         self.shared.checkpointer.stop();
+        self.shared.index_line.iter().for_each(IndexLine::stop);
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
@@ -297,9 +319,15 @@ fn start_threads(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, StoreError
             .spawn(move || work(&own))
             .context(&shared.options.root, "start a thread for")
     };
-    Ok(vec![
+    let mut threads = vec![
         start("store-sync", |shared| shared.sync.run(shared))?,
         start("store-prepare", |shared| shared.preparer.run(shared))?,
         start("store-checkpoint", |shared| shared.checkpointer.run(shared))?,
-    ])
+    ];
+    if shared.index_line.is_some() {
+        threads.push(start("store-index", |shared| {
+            shared.index_line.iter().for_each(|line| line.run(shared));
+        })?);
+    }
+    Ok(threads)
 }

@@ -179,6 +179,7 @@ impl Checkpointer {
         shared.dispatcher.write_out()?;
         shared.dispatcher.sync().map_err(|error| shared.poison(&error))?;
         if let Some(index) = &shared.index {
+            index.sync_now_and_then().map_err(|error| shared.poison(&error))?;
             next.index_ms = next.index_ms.max(index.synced_ms());
         }
         if next != *last {

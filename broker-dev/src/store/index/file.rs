@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Key;
 use super::layout::{self, Entry, Geometry, Header};
 use crate::store::disk::{Disk, Open};
 use crate::store::error::{Context, StoreError};
@@ -104,8 +105,9 @@ impl IndexFile {
             return ControlFlow::Continue(());
         }
         let mut number = words.get(self.geometry.slot_word(self.geometry.slot_of(hash)));
-        // An entry is written before its slot, and its slot before the count.
-        if number > self.count.load(Ordering::Acquire) {
+        // An entry is written before its slot, and its slot before the count: there may be more
+        // entries than the count tells.
+        if number >= self.geometry.entries {
             return ControlFlow::Continue(());
         }
         while number > 0 {
@@ -135,6 +137,8 @@ impl IndexFile {
 pub(super) struct IndexWriter {
     file: Arc<IndexFile>,
     words: Arc<MappedWords>,
+    /// As it will be when it is shown.
+    header: Header,
     /// A bit for each step of the file's bytes: whether its blocks are taken.
     reserved: Vec<u64>,
 }
@@ -169,7 +173,8 @@ impl IndexWriter {
         let (words, _) = file.words(disk)?;
         let steps = file.geometry.file_bytes().div_ceil(RESERVE_STEP);
         let reserved = vec![0; usize::try_from(steps.div_ceil(64)).unwrap_or(0)];
-        Ok(Self { file, words, reserved })
+        let header = file.header();
+        Ok(Self { file, words, header, reserved })
     }
 
     pub(super) fn file(&self) -> &Arc<IndexFile> {
@@ -198,19 +203,43 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// Adds one key of a record. The file is not full.
+    pub(super) fn is_full(&self) -> bool {
+        self.header.count >= self.file.geometry.entries
+    }
+
+    /// Adds keys until the file is full, and counts them.
     ///
     /// # Errors
-    /// No room on the disk; the file is unchanged then.
-    pub(super) fn put(
+    /// No room on the disk for one of them; those before it are there then.
+    pub(super) fn put_many(
         &mut self,
         disk: &dyn Disk,
-        hash: u32,
-        offset: i64,
-        store_ms: i64,
+        keys: &[Key],
+        done: &mut usize,
     ) -> Result<(), StoreError> {
+        // Loads that do not wait for each other bring the slots into the processor's caches.
         let geometry = self.file.geometry;
-        let header = self.file.header();
+        let slot = |key: &Key| self.words.get(geometry.slot_word(geometry.slot_of(key.hash)));
+        std::hint::black_box(keys.iter().map(slot).fold(0, |all, slot| all ^ slot));
+        let mut result = Ok(());
+        for key in keys {
+            if self.is_full() {
+                break;
+            }
+            result = self.put(disk, key);
+            if result.is_err() {
+                break;
+            }
+            *done += 1;
+        }
+        self.note(self.header);
+        result
+    }
+
+    fn put(&mut self, disk: &dyn Disk, key: &Key) -> Result<(), StoreError> {
+        let Key { hash, offset, store_ms } = *key;
+        let geometry = self.file.geometry;
+        let header = self.header;
         let (number, slot) = (header.count, geometry.slot_word(geometry.slot_of(hash)));
         let entry_word = geometry.entry_word(number);
         for word in [slot, entry_word, entry_word + 4] {
@@ -226,19 +255,20 @@ impl IndexWriter {
         let entry = Entry { hash, offset, seconds, previous };
         entry.write(&self.words, geometry, number);
         self.words.set(slot, number);
-        self.note(Header {
+        self.header = Header {
             begin_ms: if number == 1 { store_ms } else { header.begin_ms },
             begin_offset: if number == 1 { offset } else { header.begin_offset },
             end_ms: store_ms,
             end_offset: offset,
             used_slots: header.used_slots + u32::from(previous == 0),
             count: number + 1,
-        });
+        };
         Ok(())
     }
 
     /// Sets the header, for readers and in the file; the count last.
-    pub(super) fn note(&self, header: Header) {
+    pub(super) fn note(&mut self, header: Header) {
+        self.header = header;
         let file = &self.file;
         file.begin_ms.store(header.begin_ms, Ordering::Release);
         file.end_ms.store(header.end_ms, Ordering::Release);

@@ -37,7 +37,8 @@ impl Index {
     /// See the [module](self). Returns the log offset from which on records must be seen.
     pub(super) fn load(&self, log: &LogView<'_>, certain: i64) -> Result<i64, StoreError> {
         let progress = &mut *self.lock();
-        (progress.writer, progress.keys_done) = (None, 0);
+        progress.writer = None;
+        progress.waiting.clear();
         let found = self.list()?;
         let mut files: Vec<Arc<IndexFile>> = Vec::new();
         for (nth, file) in found.iter().enumerate() {

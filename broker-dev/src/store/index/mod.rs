@@ -6,7 +6,7 @@
 //! passed over. So no damage to an index file can bring a wrong message.
 //!
 //! ```text
-//! dispatch ──► Index::accept ──► keys ──► IndexWriter::put     slots, entries, header
+//! dispatch ──► IndexLine ──► Index::accept ──► keys ──► IndexWriter::put
 //! query ─────► Index::offsets ─► IndexFile::walk               newest file first
 //! recovery ──► files kept up to what is certain, slots made again from the entries
 //! ```
@@ -16,6 +16,7 @@
 mod file;
 mod keys;
 mod layout;
+mod line;
 mod load;
 mod query;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use oxmq::protocol::message::record::Record;
 use file::{IndexFile, IndexWriter};
 use keys::TopicHash;
 pub(crate) use layout::Geometry;
+pub(crate) use line::IndexLine;
 pub use query::QueryResult;
 
 use super::disk::Disk;
@@ -44,6 +46,8 @@ use super::mapped_file::MappedWords;
 /// Checkpoints between two syncs: a sync is dear, since slots are spread over many pages, and after
 /// a crash the last seconds of the log are looked at anyway.
 const CHECKPOINTS_A_SYNC: u32 = 5;
+/// Keys that get their entries together: their slots are brought in at the same time.
+const KEYS_A_TURN: usize = 256;
 /// Files besides the newest that stay mapped between queries.
 const MOST_MAPPED: usize = 16;
 
@@ -62,17 +66,28 @@ pub(crate) struct Index {
     mapped: Mutex<VecDeque<Arc<IndexFile>>>,
 }
 
+/// A key of a record, on its way to its entry.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    hash: u32,
+    offset: i64,
+    store_ms: i64,
+}
+
 /// What the writing side knows.
 #[derive(Debug)]
 struct Progress {
     /// For files to come; that of the files there are, if any.
     geometry: Geometry,
     writer: Option<IndexWriter>,
-    /// Log offset before which all records are indexed.
+    /// Log offset before which all records were taken in.
     position: i64,
-    /// Keys of the record at `position` that have their entries already.
-    keys_done: usize,
+    /// Store time of the last one.
     last_store_ms: i64,
+    /// Keys that were taken in and have no entries yet.
+    waiting: Vec<Key>,
+    /// Store time of the last record all of whose keys have entries.
+    done_ms: i64,
     /// Files that were filled since the last sync.
     filled: Vec<Arc<MappedWords>>,
     folder_changed: bool,
@@ -102,8 +117,9 @@ impl Index {
             geometry,
             writer: None,
             position: 0,
-            keys_done: 0,
             last_store_ms: 0,
+            waiting: Vec::with_capacity(KEYS_A_TURN),
+            done_ms: 0,
             filled: Vec::new(),
             folder_changed: false,
             checkpoints_since_sync: 0,
@@ -132,27 +148,35 @@ impl Index {
     /// Whether records were indexed since the last sync.
     pub(crate) fn is_dirty(&self) -> bool {
         let progress = self.lock();
-        progress.last_store_ms > self.synced_ms() || !progress.filled.is_empty()
+        progress.done_ms > self.synced_ms() || !progress.filled.is_empty()
     }
 
     /// After a recovery: every record of the log is indexed, the last one of this store time.
     pub(crate) fn is_complete_to(&self, last_store_ms: i64) {
         let mut progress = self.lock();
-        progress.last_store_ms = progress.last_store_ms.max(last_store_ms);
+        progress.done_ms = progress.done_ms.max(last_store_ms);
     }
 
-    /// Adds an entry, in a new file if there is none with room.
-    fn put(
-        &self,
-        progress: &mut Progress,
-        hash: u32,
-        record: &Record<'_>,
-    ) -> Result<(), StoreError> {
-        let writer = match &mut progress.writer {
-            Some(writer) if !writer.file().is_full() => writer,
-            _ => self.next_writer(progress)?,
-        };
-        writer.put(&*self.disk, hash, record.physical_offset, record.store_timestamp)
+    /// Gives the keys that wait their entries, in new files where there is none with room.
+    fn write_waiting(&self, progress: &mut Progress) -> Result<(), StoreError> {
+        let mut waiting = std::mem::take(&mut progress.waiting);
+        let mut done = 0;
+        let mut result = Ok(());
+        while result.is_ok() && done < waiting.len() {
+            let writer = match &mut progress.writer {
+                Some(writer) if !writer.is_full() => Ok(writer),
+                _ => self.next_writer(progress),
+            };
+            result = writer.and_then(|writer| {
+                writer.put_many(&*self.disk, waiting.get(done..).unwrap_or_default(), &mut done)
+            });
+        }
+        waiting.drain(..done);
+        progress.waiting = waiting;
+        if result.is_ok() {
+            progress.done_ms = progress.done_ms.max(progress.last_store_ms);
+        }
+        result
     }
 
     /// The writer of the newest file, or of a new one if that is full.
@@ -216,13 +240,13 @@ impl Index {
     /// # Errors
     /// A failed sync: what is on the disk is unknown then.
     pub(crate) fn sync_now(&self) -> Result<(), StoreError> {
-        let (dirty, folder_changed, last_store_ms) = {
+        let (dirty, folder_changed, done_ms) = {
             let mut progress = self.lock();
             let mut dirty = std::mem::take(&mut progress.filled);
             dirty.extend(progress.writer.as_ref().map(|writer| Arc::clone(writer.words())));
             progress.checkpoints_since_sync = 0;
             let folder_changed = std::mem::take(&mut progress.folder_changed);
-            (dirty, folder_changed, progress.last_store_ms)
+            (dirty, folder_changed, progress.done_ms)
         };
         for words in &dirty {
             let file = words.disk_file();
@@ -233,8 +257,21 @@ impl Index {
                 self.disk.sync_dir(dir).context(dir, "sync")?;
             }
         }
-        self.synced_ms.fetch_max(last_store_ms, Ordering::AcqRel);
+        self.synced_ms.fetch_max(done_ms, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Syncs at each fifth call only.
+    ///
+    /// # Errors
+    /// As [`sync_now`](Self::sync_now).
+    pub(crate) fn sync_now_and_then(&self) -> Result<(), StoreError> {
+        let is_due = {
+            let mut progress = self.lock();
+            progress.checkpoints_since_sync += 1;
+            progress.checkpoints_since_sync >= CHECKPOINTS_A_SYNC
+        };
+        if is_due { self.sync_now() } else { Ok(()) }
     }
 
     /// Removes files, never the newest, all of whose records lie before the log's first offset;
@@ -280,27 +317,20 @@ impl DispatchSink for Index {
         if record.physical_offset < progress.position {
             return Ok(());
         }
-        if record.physical_offset > progress.position {
-            (progress.position, progress.keys_done) = (record.physical_offset, 0);
-        }
         let topic = progress.hash_of(record.topic);
-        for key in keys::keys(record).skip(progress.keys_done) {
-            self.put(progress, topic.key(key), record)?;
-            progress.keys_done += 1;
-        }
-        (progress.position, progress.keys_done) = (record.physical_offset + 1, 0);
-        progress.last_store_ms = record.store_timestamp;
-        Ok(())
+        let (offset, store_ms) = (record.physical_offset, record.store_timestamp);
+        let key = |key| Key { hash: topic.key(key), offset, store_ms };
+        progress.waiting.extend(keys::keys(record).map(key));
+        (progress.position, progress.last_store_ms) = (offset + 1, store_ms);
+        if progress.waiting.len() < KEYS_A_TURN { Ok(()) } else { self.write_waiting(progress) }
     }
 
-    /// Syncs only at each fifth checkpoint.
+    fn end_turn(&self) -> Result<(), StoreError> {
+        self.write_waiting(&mut self.lock())
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
-        let is_due = {
-            let mut progress = self.lock();
-            progress.checkpoints_since_sync += 1;
-            progress.checkpoints_since_sync >= CHECKPOINTS_A_SYNC
-        };
-        if is_due { self.sync_now() } else { Ok(()) }
+        self.sync_now()
     }
 
     fn begin_recovery(&self, log: &LogView<'_>, certain: i64) -> Result<i64, StoreError> {
@@ -308,7 +338,11 @@ impl DispatchSink for Index {
     }
 
     fn finish_recovery(&self, min: i64, end: i64) -> Result<(), StoreError> {
-        self.cut(&mut self.lock(), end)?;
+        {
+            let progress = &mut *self.lock();
+            self.write_waiting(progress)?;
+            self.cut(progress, end)?;
+        }
         self.remove_expired(min).map(drop)
     }
 }

@@ -96,6 +96,9 @@ impl Store {
         let Some(index) = shared.index.as_ref().filter(|_| max > 0) else {
             return Ok(QueryResult::default());
         };
+        if let Some(Err(error)) = shared.index_line.as_ref().map(|line| line.catch_up(shared)) {
+            tracing::warn!(%error, "the newest messages are not found by key yet");
+        }
         let mut result = QueryResult::default();
         let mut found: Vec<(i64, Bytes)> = Vec::new();
         let mut bytes = 0usize;

@@ -65,6 +65,9 @@ impl World {
         };
         let mut out = Vec::new();
         self.store.put(&[message], &mut out)?;
+        let shared = self.store.shared();
+        // A failure is told by the next put.
+        let _ = shared.index_line.as_ref().map(|line| line.catch_up(shared));
         Ok(out[0].physical_offset)
     }
 
