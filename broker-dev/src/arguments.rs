@@ -25,6 +25,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, env = "OXMQ_FLUSH")]
     pub(crate) flush: Option<Flush>,
 
+    /// Have every request signed, and allowed by policies. The file holds the first user, a super
+    /// user, as {"accessKey":"...","secretKey":"..."}; it counts where there are no users yet
+    #[arg(long, value_name = "FILE", env = "OXMQ_SUPER_USER_FILE")]
+    pub(crate) super_user_file: Option<PathBuf>,
+
     /// Another way in, for askers that are to be told another address of the broker, such as those
     /// behind a container's published ports; may be repeated
     #[arg(

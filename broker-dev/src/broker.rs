@@ -10,9 +10,11 @@ use std::time::Duration;
 use oxmq::clock::{self, SharedClock};
 use oxmq::protocol::body::TopicConfig;
 use oxmq::protocol::names;
+use oxmq::protocol::signature::Credentials;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::{Auth, Switches};
 use crate::clock::Mover;
 use crate::config::BrokerConfig;
 use crate::core::{Core, Parts};
@@ -147,8 +149,16 @@ impl Broker {
         let registrar = Registrar::new(&config, broker_address, Some(Arc::clone(&name_server)));
         let registered = registrar.address().to_owned();
         name_server.set_here(reachable_by(&entrances, registered, is_explicit));
-        let core =
-            open(&folder.path, config, clock, liveness, options.disk, registrar, broker_address)?;
+        let core = open(
+            &folder.path,
+            config,
+            options.super_user.as_ref(),
+            clock,
+            liveness,
+            options.disk,
+            registrar,
+            broker_address,
+        )?;
         let broker = Self {
             core: Arc::new(core),
             name_server,
@@ -400,6 +410,7 @@ impl Drop for Folder {
 fn open(
     root: &Path,
     config: BrokerConfig,
+    super_user: Option<&Credentials>,
     clock: SharedClock,
     liveness: Liveness,
     disk: Arc<dyn Disk>,
@@ -417,6 +428,10 @@ fn open(
     let groups_file = MetaFile::new(Arc::clone(&disk), root, "subscriptionGroup.json");
     let groups = Groups::open(groups_file, &config)?;
     let offsets = Offsets::open(MetaFile::new(Arc::clone(&disk), root, "consumerOffset.json"))?;
+    let switches =
+        Switches { authentication: config.authentication, authorization: config.authorization };
+    let auth_file = MetaFile::new(Arc::clone(&disk), root, "auth.json");
+    let auth = Auth::open(auth_file, &config.cluster, switches, super_user)?;
     let schedule_file = MetaFile::new(Arc::clone(&disk), root, "delayOffset.json");
     let schedule = Schedule::open(schedule_file, &store)?;
     let timer = Timer::open(&config, &store, disk, clock.now_ms())?;
@@ -432,6 +447,7 @@ fn open(
         topics,
         groups,
         offsets,
+        auth,
         schedule,
         timer,
         registrar,

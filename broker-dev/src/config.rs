@@ -124,6 +124,10 @@ settings! {
     in_memory_percent: u32 = 40, "accessMessageInMemoryMaxRatio";
     /// Whether a pull that finds nothing waits for as long as it asks to; else for one second.
     long_polling: bool = true, "longPollingEnable";
+    /// Whether requests must be signed by a user.
+    authentication: bool = false, "authenticationEnabled";
+    /// Whether users may do only what their policies allow.
+    authorization: bool = false, "authorizationEnabled";
     /// Whether answers to requests of other clients are stored, besides being passed on.
     store_replies: bool = true, "storeReplyMessageEnable";
     /// Whether consumers may filter by SQL92. Apache's default is false.

@@ -20,11 +20,12 @@ use clap::parser::ValueSource;
 const VARIABLE_PREFIX: &str = "OXMQ_SET_";
 
 /// The arguments that a file may give too, as they are called there and on the command line.
-const ARGUMENTS: [&str; 9] = [
+const ARGUMENTS: [&str; 10] = [
     "name-server-address",
     "broker-address",
     "http-address",
     "store",
+    "super-user-file",
     "allow-public",
     "stop-timeout",
     "flush",
@@ -78,6 +79,7 @@ impl Configuration {
             ("broker-address", "127.0.0.1:10911"),
             ("http-address", ""),
             ("store", "./store"),
+            ("super-user-file", ""),
             ("allow-public", "false"),
             ("stop-timeout", "10"),
             ("log", "warn"),
@@ -237,7 +239,7 @@ impl Configuration {
         let argument = *ARGUMENTS.iter().find(|argument| **argument == key)?;
         let value = value.trim();
         let expected = match argument {
-            "broker-address" | "flush" if self.kind == Kind::NameServer => {
+            "broker-address" | "flush" | "super-user-file" if self.kind == Kind::NameServer => {
                 return Some(Err(format!("a name server has no `{argument}`")));
             }
             "flush" => {
@@ -356,6 +358,11 @@ impl Configuration {
     /// Where health and metrics are served, if they are.
     pub(crate) fn http_address(&self) -> Option<String> {
         Some(self.argument("http-address")).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    /// The file with the first user, if users are to sign.
+    pub(crate) fn super_user_file(&self) -> Option<&Path> {
+        Some(self.argument("super-user-file")).filter(|text| !text.is_empty()).map(Path::new)
     }
 
     /// How long a stop may take.

@@ -12,6 +12,7 @@ use oxmq::protocol::command::RemotingCommand;
 use oxmq::protocol::header::ConsumerGroupRequestHeader;
 use oxmq::protocol::message::id::UniqueKeys;
 
+use crate::auth::Auth;
 use crate::calls::Calls;
 use crate::config::BrokerConfig;
 use crate::events::Events;
@@ -52,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) registrar: Registrar,
     pub(crate) statistics: Statistics,
     pub(crate) connections: Arc<Connections>,
+    /// Users, and what they may do.
+    pub(crate) auth: Auth,
     /// Questions to clients.
     pub(crate) calls: Calls,
     /// The address that goes into records and message ids.
@@ -82,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) offsets: Offsets,
+    pub(crate) auth: Auth,
     pub(crate) schedule: Schedule,
     pub(crate) timer: Timer,
     pub(crate) registrar: Registrar,
@@ -115,6 +119,7 @@ impl Core {
             timer: parts.timer,
             registrar: parts.registrar,
             connections: Arc::default(),
+            auth: parts.auth,
             calls: Calls::default(),
             store_host: parts.store_host,
             unique_keys: UniqueKeys::new(parts.entropy, 0),

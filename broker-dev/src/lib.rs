@@ -19,6 +19,7 @@
 //! answers the pull.
 
 mod alarm;
+mod auth;
 mod broker;
 mod calls;
 mod clock;

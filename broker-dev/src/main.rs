@@ -4,6 +4,7 @@ mod arguments;
 mod configuration;
 mod serve;
 mod store_command;
+mod super_user;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use oxmq::protocol::signature::Credentials;
+
 use crate::clock::Time;
 use crate::config::BrokerConfig;
 use crate::name_server::NameServerConfig;
@@ -32,6 +34,9 @@ pub struct Options {
     /// The store's folder; `None`: a new one in the system's folder for temporary files, removed
     /// when the broker stops.
     pub store: Option<PathBuf>,
+    /// The first user, made where there are none yet: a super user. Nobody is made without being
+    /// named here.
+    pub super_user: Option<Credentials>,
     /// The time the broker lives in.
     pub time: Time,
     /// The disk the store is on.
@@ -69,6 +74,7 @@ impl Default for Options {
             http_address: None,
             allow_public: false,
             store: None,
+            super_user: None,
             time: Time::Machine,
             disk: Arc::new(RealDisk),
             settings: BrokerConfig::default(),
@@ -97,6 +103,16 @@ impl Options {
     #[must_use]
     pub fn store(mut self, folder: impl Into<PathBuf>) -> Self {
         self.store = Some(folder.into());
+        self
+    }
+
+    /// The same where every request must be signed, and allowed by policies; `first` is a super
+    /// user, unless there are users already.
+    #[must_use]
+    pub fn users(mut self, first: Credentials) -> Self {
+        self.super_user = Some(first);
+        self.settings.authentication = true;
+        self.settings.authorization = true;
         self
     }
 

@@ -8,6 +8,7 @@ use oxmq::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::configuration::Configuration;
+use crate::super_user;
 
 /// Runs a broker with its name server until it is asked to stop.
 pub(crate) async fn broker(
@@ -17,7 +18,11 @@ pub(crate) async fn broker(
 ) -> Result<(), String> {
     // Before the ready line: whoever reads it may stop us at once.
     let signals = Signals::new()?;
-    let broker = Broker::start(configuration.options()).await.map_err(|error| error.to_string())?;
+    let mut options = configuration.options();
+    if let Some(file) = configuration.super_user_file() {
+        options = options.users(super_user::read(file)?);
+    }
+    let broker = Broker::start(options).await.map_err(|error| error.to_string())?;
     announce(&ready_broker(&broker)?, clock.monotonic(), is_json)?;
     let stopped = signals.stop(broker.stop_within(configuration.stop_timeout())).await?;
     stopped.map_err(|error| format!("stopped, but {error}"))?;

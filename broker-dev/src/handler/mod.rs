@@ -3,6 +3,7 @@
 //! Handlers never wait and never touch a file. What has to wait (a pull for a message, a send for
 //! the disk) is kept by the connection's session and taken up again on an event.
 
+pub(crate) mod auth;
 pub(crate) mod cleaning;
 pub(crate) mod client;
 pub(crate) mod cluster;

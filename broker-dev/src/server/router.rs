@@ -14,8 +14,8 @@ use crate::handler::send::SendTurn;
 use crate::handler::send_back::send_back;
 use crate::handler::transaction::end_transaction;
 use crate::handler::{
-    Caller, cleaning, client, cluster, group, inspect, lock, offset, pull, relay, reply_message,
-    reset, topic, view,
+    Caller, auth, cleaning, client, cluster, group, inspect, lock, offset, pull, relay,
+    reply_message, reset, topic, view,
 };
 use crate::reply::{Refusal, ReplyTo, Served, not_supported};
 
@@ -53,6 +53,13 @@ impl Session for BrokerSession {
         if request.is_response() {
             // Notices want no answer, so this one is to a question.
             return self.core.answered(self.caller.handle.id(), request);
+        }
+        if let Err(refusal) = self.core.auth.check(&request, self.caller.peer.remote.ip()) {
+            self.store_sends(out);
+            if !request.is_one_way() {
+                out.command(&ReplyTo::new(&request).served(Err(refusal)));
+            }
+            return;
         }
         match request.request_code() {
             RequestCode::SEND_MESSAGE
@@ -183,6 +190,18 @@ fn answer(core: &Core, caller: &Caller, request: &RemotingCommand) -> Served {
         RequestCode::DELETE_EXPIRED_COMMITLOG => Ok(cleaning::expired_log_files(core)),
         RequestCode::CLEAN_EXPIRED_CONSUMEQUEUE => cleaning::expired_queues(core),
         RequestCode::CLEAN_UNUSED_TOPIC => cleaning::unused_topics(core),
+
+        RequestCode::AUTH_CREATE_USER
+        | RequestCode::AUTH_UPDATE_USER
+        | RequestCode::AUTH_DELETE_USER
+        | RequestCode::AUTH_GET_USER
+        | RequestCode::AUTH_LIST_USER => auth::user(core, request),
+        RequestCode::AUTH_CREATE_ACL
+        | RequestCode::AUTH_UPDATE_ACL
+        | RequestCode::AUTH_DELETE_ACL
+        | RequestCode::AUTH_GET_ACL
+        | RequestCode::AUTH_LIST_ACL => auth::acl(core, request),
+
         RequestCode::GET_BROKER_RUNTIME_INFO => Ok(cluster::runtime_info(core)),
         RequestCode::GET_BROKER_CONFIG => Ok(cluster::config(core)),
         RequestCode::GET_ALL_DELAY_OFFSET => Ok(cluster::delay_offsets(core)),

@@ -25,5 +25,6 @@ pub mod json;
 mod length;
 pub mod message;
 pub mod names;
+pub mod signature;
 
 pub use error::DecodeError;

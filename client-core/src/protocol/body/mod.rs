@@ -6,6 +6,7 @@
 //! Source: RocketMQ 5.3.3 `remoting/protocol/{body, heartbeat, route, subscription}`.
 
 mod admin;
+mod auth;
 mod config;
 mod heartbeat;
 mod lock;
@@ -14,6 +15,7 @@ mod registration;
 mod route;
 
 pub use admin::*;
+pub use auth::*;
 pub use config::*;
 pub use heartbeat::*;
 pub use lock::*;
@@ -86,6 +88,8 @@ bodies! {
     ProducerTableInfo: "producers",
     QueryConsumeQueueResponseBody: "units of a consume queue",
     GroupForbidden: "whether a group may read",
+    UserInfo: "a user",
+    AclInfo: "what a user may do",
     DataVersion: "a data version",
 }
 

@@ -213,3 +213,29 @@ header! {
         group_sys_flag: Option<i32> = "groupSysFlag",
     }
 }
+
+header! {
+    /// Names a user, or a part of names: codes 3001 to 3005.
+    UserRequestHeader {
+        /// The user's name.
+        username: Option<String> = "username",
+        /// What listed names are to contain.
+        filter: Option<String> = "filter",
+    }
+}
+
+header! {
+    /// Names a subject and a resource, or parts of them: codes 3006 to 3010.
+    AclRequestHeader {
+        /// `User:` and a name.
+        subject: Option<String> = "subject",
+        /// `Custom` or `Default`.
+        policy_type: Option<String> = "policyType",
+        /// The resource.
+        resource: Option<String> = "resource",
+        /// What listed subjects are to contain.
+        subject_filter: Option<String> = "subjectFilter",
+        /// What listed resources are to contain.
+        resource_filter: Option<String> = "resourceFilter",
+    }
+}
