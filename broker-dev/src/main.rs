@@ -36,7 +36,8 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments, matches: &ArgMatches) -> Result<ExitCode, String> {
     match arguments.command {
         Some(Command::Store(command)) => {
-            log_to_stderr("warn", false);
+            let filter = std::env::var("RUST_LOG");
+            log_to_stderr(filter.as_deref().unwrap_or("warn"), false);
             return Ok(store_command::run(command));
         }
         Some(Command::Completions { shell }) => {

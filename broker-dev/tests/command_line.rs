@@ -175,6 +175,36 @@ fn a_name_server_alone_says_where_it_is_and_stops_when_asked() {
 }
 
 #[test]
+fn logs_are_text_or_one_json_object_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in ["text", "json"] {
+        let mut child = program(&[
+            "name-server",
+            "--name-server-address=127.0.0.1:0",
+            "--store",
+            text(folder.path()),
+            "--log=info",
+            "--log-format",
+            format,
+        ])
+        .spawn()
+        .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert!(ready.starts_with("broker-dev is ready"), "{ready}");
+        let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let logged = String::from_utf8(output.stderr).unwrap();
+        let line = logged.lines().find(|line| line.contains("stopping")).unwrap();
+        match serde_json::from_str::<serde_json::Value>(line) {
+            Ok(event) => assert_eq!((format, &event["level"]), ("json", &"INFO".into())),
+            Err(_) => assert!(format == "text" && line.contains("INFO"), "{line}"),
+        }
+    }
+}
+
+#[test]
 fn a_broker_tells_its_listeners_and_its_http_address() {
     let folder = tempfile::tempdir().unwrap();
     let mut running = Running::start(&[

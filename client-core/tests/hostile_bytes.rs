@@ -10,7 +10,7 @@ use oxmq::protocol::frame::MAX_FRAME_BYTES;
 use oxmq::protocol::header::{
     Header, PullMessageRequestHeader, SendFields, SendMessageRequestHeader,
 };
-use oxmq::protocol::message::{batch, record};
+use oxmq::protocol::message::{CompressionType, batch, record};
 use proptest::prelude::*;
 
 fn decode(bytes: &[u8]) -> Option<RemotingCommand> {
@@ -95,6 +95,24 @@ proptest! {
         let has_remark = encoding == HeaderEncoding::Json || !remark.is_empty();
         prop_assert_eq!(command.remark.as_deref(), has_remark.then_some(remark.as_str()));
         prop_assert_eq!(command.body, Bytes::from_static(b"body"));
+    }
+
+    #[test]
+    fn any_compressed_registration_is_survived(
+        parts in proptest::collection::vec(
+            (-3_i32..40, "[tA {}:,\"0-9_]{0,30}"),
+            0..8,
+        ),
+        version in prop::sample::select(vec![397, 479]),
+    ) {
+        let mut plain = Vec::new();
+        for (length, text) in parts {
+            plain.extend(length.to_be_bytes());
+            plain.extend(text.as_bytes());
+        }
+        let bytes = CompressionType::Zlib.compress(&plain, 5).unwrap();
+        let _ = RegisterBrokerBody::decode_compressed(&bytes, version, 4096);
+        let _ = RegisterBrokerBody::decode_compressed(&plain, version, 4096);
     }
 
     #[test]

@@ -156,6 +156,53 @@ impl Cluster {
     }
 }
 
+/// A name server without a broker.
+#[derive(Debug)]
+pub struct NameServer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    // Dropped before its folder.
+    _process: Process,
+    _home: TempDir,
+}
+
+impl NameServer {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// With the output of a process that does not start.
+    pub fn start(release: &Release) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        prepare_home(home.path());
+        let address = free_address();
+        let process = start_name_server(release, home.path(), address, &Options::default());
+        let process = process.unwrap_or_else(|failure| panic!("{failure}"));
+        Self { address, _process: process, _home: home }
+    }
+}
+
+/// Runs `mqadmin` commands of a release, one after another in one process: what each prints.
+///
+/// # Panics
+/// If the process fails.
+pub fn mqadmin_all(release: &Release, name_server: SocketAddr, commands: &[&str]) -> Vec<String> {
+    let home = tempfile::tempdir().unwrap();
+    prepare_home(home.path());
+    let commands: Vec<_> =
+        commands.iter().map(|command| format!("{command} -n {name_server}")).collect();
+    let arguments: Vec<_> = commands.iter().map(String::as_str).collect();
+    let flags = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
+    let output = release.java(home.path(), &flags, "Admin", &arguments).output().unwrap();
+    let printed = both(&output);
+    let parts: Vec<_> = String::from_utf8_lossy(&output.stdout)
+        .split("@@ ")
+        .skip(1)
+        .map(|part| part.split_once('\n').map_or("", |(_, text)| text).trim().to_owned())
+        .collect();
+    assert_eq!(parts.len(), commands.len(), "{printed}");
+    parts
+}
+
 /// Runs an `mqadmin` command of a release against any name server.
 pub fn mqadmin(release: &Release, name_server: SocketAddr, arguments: &[&str]) -> String {
     let home = tempfile::tempdir().unwrap();

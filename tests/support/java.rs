@@ -130,7 +130,8 @@ impl Release {
 }
 
 /// The Java programs, by the name of their file.
-const SOURCES: [(&str, &str); 3] = [
+const SOURCES: [(&str, &str); 4] = [
+    ("Admin.java", include_str!("../compat/java/src/Admin.java")),
     ("Client.java", include_str!("../compat/java/src/Client.java")),
     ("Filters.java", include_str!("../compat/java/src/Filters.java")),
     ("Golden.java", include_str!("../compat/java/src/Golden.java")),
