@@ -1,5 +1,7 @@
 //! Old messages go: with time, when the disk gets full, and when asked for.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::sync::Arc;

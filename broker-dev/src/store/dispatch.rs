@@ -246,3 +246,53 @@ impl Dispatcher {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::store::disk::RealDisk;
+    use crate::store::{PutMessage, Store, StoreOptions};
+
+    /// What was told, a list a call.
+    #[derive(Debug, Default)]
+    struct Calls(Mutex<Vec<Vec<(i32, i64)>>>);
+
+    impl StoreEvents for Calls {
+        fn dispatched(&self, arrived: &[Arrived]) {
+            let told = arrived.iter().map(|arrived| (arrived.queue_id, arrived.max_offset));
+            self.0.lock().unwrap().push(told.collect());
+        }
+    }
+
+    #[test]
+    fn whoever_waits_is_told_once_a_turn_and_once_a_queue() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            root: folder.path().to_path_buf(),
+            commit_log_file_bytes: 1 << 20,
+            ..StoreOptions::default()
+        };
+        let calls = Arc::new(Calls::default());
+        let clock = oxmq::clock::SystemClock::shared();
+        let store = Store::open(options, clock, Arc::new(RealDisk), calls.clone()).unwrap();
+        let message = |queue_id| PutMessage {
+            topic: "T",
+            queue_id,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: 1,
+            born_host: ([127, 0, 0, 1], 1000).into(),
+            store_host: ([127, 0, 0, 1], 10911).into(),
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: b"body",
+            properties: "",
+        };
+        let turn: Vec<_> = (0..100).map(|n| message(n / 50)).collect();
+        store.put(&turn, &mut Vec::new()).unwrap();
+        store.put(&turn, &mut Vec::new()).unwrap();
+        assert_eq!(*calls.0.lock().unwrap(), [[(0, 50), (1, 50)], [(0, 100), (1, 100)]]);
+    }
+}
