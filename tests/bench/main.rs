@@ -21,6 +21,7 @@ mod echo;
 mod index;
 mod latencies;
 mod load;
+mod long_append;
 mod pipelined;
 mod proc;
 mod recovery;
@@ -29,6 +30,7 @@ mod scripts;
 mod servers;
 mod single;
 mod startup;
+mod sync;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,7 +49,7 @@ struct Arguments {
     /// How often each figure is taken; the median counts. Otherwise 3, or 1 if quick.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     rounds: Option<u8>,
-    /// Only these: start, append, index, recovery, single, pipelined, delivery, clients.
+    /// Only these: start, append, sync, long-append, index, recovery, single, pipelined, delivery, clients.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     only: Vec<String>,
     /// Apache releases to compare with; none with an empty text.
@@ -103,9 +105,11 @@ impl Effort {
 type Figure = (&'static str, fn(&mut Servers, Effort, &mut Report));
 
 /// In this order: what starts its own servers comes before the long-running ones are up.
-const FIGURES: [Figure; 8] = [
+const FIGURES: [Figure; 10] = [
     ("start", startup::measure),
     ("append", append::measure),
+    ("sync", sync::measure),
+    ("long-append", long_append::measure),
     ("index", index::measure),
     ("recovery", recovery::measure),
     ("clients", clients::measure),

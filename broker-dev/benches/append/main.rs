@@ -17,7 +17,7 @@ fn append(criterion: &mut Criterion) {
     group.bench_function("bare copy", |bench| bench.iter_custom(|n| bare(messages(n))));
     for a_turn in [1, 64] {
         group.bench_function(format!("store, {a_turn} a turn"), |bench| {
-            bench.iter_custom(|n| store(messages(n).next_multiple_of(64), a_turn, 1));
+            bench.iter_custom(|n| store(messages(n).next_multiple_of(64), a_turn, 1, false));
         });
     }
     group.finish();

@@ -9,13 +9,15 @@ use broker_dev::store::disk::RealDisk;
 use broker_dev::store::{PutMessage, Store, StoreOptions};
 use oxmq::clock::{Clock, SystemClock};
 
-const BODY_BYTES: usize = 1024;
+/// Bytes of a message's body.
+pub(crate) const BODY_BYTES: usize = 1024;
 const FILE_BYTES: u64 = 64 << 20;
 const PROPERTIES: &str = "UNIQ_KEY\u{1}7F0000010001000000000000000012AB\u{2}TAGS\u{1}paid\u{2}\
     KEYS\u{1}order-42\u{2}WAIT\u{1}true\u{2}CLUSTER\u{1}DefaultCluster\u{2}";
 const TOPIC: &str = "orders";
 
-fn message(body: &[u8], queue_id: i32) -> PutMessage<'_> {
+/// An ordinary message.
+pub(crate) fn message(body: &[u8], queue_id: i32) -> PutMessage<'_> {
     PutMessage {
         topic: TOPIC,
         queue_id,
@@ -55,12 +57,14 @@ pub(crate) fn bare(messages: usize) -> Duration {
     timed(|| (0..messages).for_each(|_| copy.append(&record).expect("room")))
 }
 
-/// Stores so many messages, `a_turn` at a time, from so many threads.
-pub(crate) fn store(messages: usize, a_turn: usize, writers: usize) -> Duration {
+/// Stores so many messages, `a_turn` at a time, from so many threads. Their queue is always
+/// written, index files if asked for.
+pub(crate) fn store(messages: usize, a_turn: usize, writers: usize, with_index: bool) -> Duration {
     let folder = folder();
     let options = StoreOptions {
         root: folder.path().to_path_buf(),
         commit_log_file_bytes: FILE_BYTES,
+        message_index: with_index,
         ..StoreOptions::default()
     };
     let store = Store::open(options, SystemClock::shared(), Arc::new(RealDisk), Arc::new(()))

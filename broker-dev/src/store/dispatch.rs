@@ -2,27 +2,22 @@
 //!
 //! It follows the append at once. Whoever made the log longer tries the dispatch lock; the holder
 //! dispatches up to the log's end, for itself and for all who came meanwhile. Nobody waits and
-//! nothing polls.
-//!
-//! No wake-up is lost: who finds the lock taken has published its records *before* it looked at
-//! the lock, and the holder looks at the log's end *after* it let the lock go. The fences put both
-//! in one order, so at least one of the two sees the other.
+//! nothing polls; see [`hand_over`](super::hand_over).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering, fence};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use oxmq::protocol::message::record::Record;
 
 use super::StoreEvents;
 use super::commit_log::CommitLog;
 use super::error::StoreError;
+use super::hand_over::HandOver;
+pub(crate) use super::hand_over::Run;
 pub(crate) use super::recovery::LogView;
 
 /// Bytes of log dispatched between two looks at who is waiting.
 const TURN_BYTES: i64 = 1 << 20;
-/// Turns that a caller takes for others before it hands over.
-const TURNS_FOR_OTHERS: usize = 16;
 
 /// Messages that became readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,19 +86,9 @@ pub(crate) trait DispatchSink: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     sinks: Vec<Arc<dyn DispatchSink>>,
-    turn: Mutex<Vec<Arrived>>,
-    position: AtomicI64,
+    turns: HandOver<Vec<Arrived>>,
     last_store_ms: AtomicI64,
     is_stalled: AtomicBool,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub(crate) enum Run {
-    /// All is dispatched, or whoever has the lock will see to it.
-    Done,
-    /// More is there, and this caller has done its share.
-    HandOver,
 }
 
 impl Dispatcher {
@@ -115,8 +100,7 @@ impl Dispatcher {
     ) -> Self {
         Self {
             sinks,
-            turn: Mutex::default(),
-            position: AtomicI64::new(position),
+            turns: HandOver::new(Vec::new(), position),
             last_store_ms: AtomicI64::new(last_store_ms),
             is_stalled: AtomicBool::new(false),
         }
@@ -124,7 +108,7 @@ impl Dispatcher {
 
     /// Offset before which everything is dispatched.
     pub(crate) fn position(&self) -> i64 {
-        self.position.load(Ordering::Acquire)
+        self.turns.position()
     }
 
     /// Store time of a record before [`position`](Self::position), if read before it.
@@ -157,21 +141,7 @@ impl Dispatcher {
         limit: impl Fn() -> i64,
         events: &dyn StoreEvents,
     ) -> Result<Run, StoreError> {
-        for _ in 0..TURNS_FOR_OTHERS {
-            fence(Ordering::SeqCst);
-            if self.position() >= limit() {
-                return Ok(Run::Done);
-            }
-            let mut arrived = match self.turn.try_lock() {
-                Ok(arrived) => arrived,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return Ok(Run::Done),
-            };
-            self.take_turn(log, limit(), &mut arrived, events)?;
-            drop(arrived);
-        }
-        fence(Ordering::SeqCst);
-        Ok(if self.position() >= limit() { Run::Done } else { Run::HandOver })
+        self.turns.run(limit, |arrived, from, to| self.take_turn(log, from, to, arrived, events))
     }
 
     /// Waits for whoever is at it, then dispatches everything up to `limit`.
@@ -181,22 +151,20 @@ impl Dispatcher {
         limit: i64,
         events: &dyn StoreEvents,
     ) -> Result<(), StoreError> {
-        let mut arrived = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.position() < limit {
-            self.take_turn(log, limit, &mut arrived, events)?;
-        }
-        Ok(())
+        let turn = |arrived: &mut _, from, to| self.take_turn(log, from, to, arrived, events);
+        self.turns.run_to_end(limit, turn)
     }
 
+    /// Dispatches some of `at..limit`; returns how far it came.
     fn take_turn(
         &self,
         log: &CommitLog,
+        mut at: i64,
         limit: i64,
         arrived: &mut Vec<Arrived>,
         events: &dyn StoreEvents,
-    ) -> Result<(), StoreError> {
-        let begin = self.position();
-        let mut at = begin;
+    ) -> (i64, Result<(), StoreError>) {
+        let begin = at;
         let end = limit.min(at.saturating_add(TURN_BYTES));
         let mut result = Ok(());
         while at < end && result.is_ok() {
@@ -206,13 +174,12 @@ impl Dispatcher {
             result = self.sinks.iter().try_for_each(|sink| sink.end_turn());
             at = if result.is_ok() { at } else { begin };
         }
-        self.position.store(at, Ordering::Release);
         self.is_stalled.store(result.is_err(), Ordering::Release);
         if !arrived.is_empty() {
             events.dispatched(arrived);
             arrived.clear();
         }
-        result
+        (at, result)
     }
 
     /// Dispatches records of the file that holds `at`, and moves `at` past them.

@@ -232,7 +232,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Poisoned`], [`StoreError::Closed`]; or there is no room for derived files.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.shared.sync.sync_to(self.shared.log.end(), &self.shared.poison)?;
+        self.shared.sync.sync_to(self.shared.log.end(), &self.shared)?;
         self.shared.dispatcher.write_out()
     }
 
@@ -248,7 +248,7 @@ impl Store {
             return Ok(());
         }
         self.stop_threads();
-        shared.sync.sync_once(shared)?;
+        shared.sync.sync_last(shared)?;
         shared.dispatcher.run_to_end(&shared.log, shared.log.end(), &*shared.events)?;
         if let (Some(index), Some(line)) = (&shared.index, &shared.index_line) {
             line.catch_up(shared)?;

@@ -21,18 +21,19 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::disk::DiskFile;
+use super::published::Published;
 
 /// One mapped file, for readers.
 pub(crate) struct MappedFile {
     start: i64,
     map: MmapRaw,
-    published: AtomicUsize,
+    published: Published,
     file: DiskFile,
 }
 
@@ -40,6 +41,7 @@ pub(crate) struct MappedFile {
 #[derive(Debug)]
 pub(crate) struct MappedWriter {
     file: Arc<MappedFile>,
+    ready: usize,
 }
 
 impl fmt::Debug for MappedFile {
@@ -79,8 +81,8 @@ impl MappedFile {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "shorter than its mapping"));
         }
         let map = map_file(&file, length)?;
-        let published = AtomicUsize::new(0);
-        Ok(MappedWriter { file: Arc::new(Self { start, map, published, file }) })
+        let published = Published::new();
+        Ok(MappedWriter { file: Arc::new(Self { start, map, published, file }), ready: 0 })
     }
 
     /// Offset of the first byte among all files of this kind.
@@ -95,7 +97,7 @@ impl MappedFile {
 
     /// Bytes that readers may see.
     pub(crate) fn published(&self) -> usize {
-        self.published.load(Ordering::Acquire)
+        self.published.get()
     }
 
     /// The file itself, for syncing and removing.
@@ -135,6 +137,34 @@ impl MappedFile {
     }
 }
 
+/// Has the kernel write a range of a file to the disk, and waits for that.
+///
+/// # Errors
+/// What the disk reported. A file system that cannot is no error.
+pub(crate) fn write_back(file: &std::fs::File, from: u64, to: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        let offset = i64::try_from(from).unwrap_or(i64::MAX);
+        let length = i64::try_from(to.saturating_sub(from)).unwrap_or(i64::MAX);
+        let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+            | libc::SYNC_FILE_RANGE_WRITE
+            | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+        // SAFETY: no memory is passed, and the descriptor is open as long as `file` is borrowed.
+        if unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, flags) } != 0 {
+            let error = io::Error::last_os_error();
+            let is_unable = matches!(
+                error.raw_os_error(),
+                Some(libc::ENOSYS | libc::EINVAL | libc::ESPIPE | libc::EOPNOTSUPP)
+            );
+            return if is_unable { Ok(()) } else { Err(error) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, from, to);
+    Ok(())
+}
+
 impl MappedWriter {
     /// What readers hold.
     pub(crate) fn file(&self) -> &Arc<MappedFile> {
@@ -143,7 +173,7 @@ impl MappedWriter {
 
     /// Bytes published so far: where [`spare`](Self::spare) begins.
     pub(crate) fn published(&self) -> usize {
-        self.file.published.load(Ordering::Relaxed)
+        self.file.published.own()
     }
 
     /// All bytes, published or not.
@@ -169,8 +199,17 @@ impl MappedWriter {
     /// Shows readers the bytes before `end`. It never takes bytes back, and never goes past the
     /// file's end.
     pub(crate) fn publish(&mut self, end: usize) {
-        let end = end.clamp(self.published(), self.file.length());
-        self.file.published.store(end, Ordering::Release);
+        self.file.published.advance(end.min(self.file.length()));
+    }
+
+    /// Bytes from the start whose pages were brought in before they are needed.
+    pub(crate) fn ready(&self) -> usize {
+        self.ready
+    }
+
+    /// Notes that the pages of all bytes before `end` were brought in.
+    pub(crate) fn set_ready(&mut self, end: usize) {
+        self.ready = end;
     }
 }
 

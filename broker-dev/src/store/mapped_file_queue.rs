@@ -79,6 +79,11 @@ impl MappedFileQueue {
         &self.dir
     }
 
+    /// The disk that the files are on.
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     /// Bytes of each file.
     pub(crate) fn file_bytes(&self) -> usize {
         self.file_bytes

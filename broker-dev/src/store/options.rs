@@ -69,6 +69,11 @@ pub struct StoreOptions {
     pub flush_least_pages: u32,
     /// Longest time between two syncs of a log that grew at all. Default 10 s.
     pub flush_thorough_interval: Duration,
+    /// In [`FlushMode::Async`], bytes that may be stored and not written back yet; whoever stores
+    /// more waits for the disk. More takes longer bursts at the speed of memory, until the kernel
+    /// itself stops the writer, for long. From half of it on the log is written back without
+    /// waiting for the interval. Default 1 GiB.
+    pub max_unsynced_bytes: u64,
     /// How long a caller should wait for durability before it answers "flush timed out"; the store
     /// itself does not wait. Default 5 s.
     pub sync_flush_timeout: Duration,
@@ -122,6 +127,7 @@ impl Default for StoreOptions {
             flush_interval: Duration::from_millis(500),
             flush_least_pages: 4,
             flush_thorough_interval: Duration::from_secs(10),
+            max_unsynced_bytes: 1 << 30,
             sync_flush_timeout: Duration::from_secs(5),
             checkpoint_interval: Duration::from_secs(1),
             max_message_bytes: 4 << 20,

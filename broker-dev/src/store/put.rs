@@ -62,34 +62,68 @@ impl Store {
         out: &mut Vec<Put>,
     ) -> Result<PutTurn, StoreError> {
         let shared = self.shared();
-        shared.check_writable()?;
-        let (end_offset, wanted) = PREPARED.with_borrow_mut(|prepared| {
-            loop {
-                let deletions = shared.table.deletions();
-                let mut is_stale = false;
-                let appended = prepare(shared, messages, runs, prepared).and_then(|()| {
-                    let gate = || {
-                        is_stale = shared.table.deletions() != deletions;
-                        if is_stale { Err(StoreError::Closed) } else { shared.check_open() }
-                    };
-                    shared.log.append(messages, prepared, || shared.clock.now_ms(), gate, out)
-                });
-                prepared.clear();
-                // A topic was deleted meanwhile, perhaps with a queue that was looked up here.
-                if !is_stale {
-                    return appended;
-                }
-            }
-        })?;
-        if !wanted.is_empty() {
-            shared.preparer.prepare(wanted);
-        }
+        let end_offset = append(shared, messages, runs, out)?;
         match shared.options.flush {
-            FlushMode::Async => shared.dispatch(),
+            FlushMode::Async => {
+                shared.dispatch();
+                shared.sync.has_grown(end_offset, shared);
+            }
             FlushMode::Sync => shared.sync.request(end_offset),
         }
         Ok(PutTurn { end_offset })
     }
+
+    /// Appends messages as [`put`](Self::put) does and waits until they are on the disk, whatever
+    /// the flush mode. One sync serves all who wait.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put). With [`StoreError::Poisoned`] the messages may be appended, and may
+    /// be lost.
+    pub fn put_durable(
+        &self,
+        messages: &[PutMessage<'_>],
+        out: &mut Vec<Put>,
+    ) -> Result<PutTurn, StoreError> {
+        let shared = self.shared();
+        let end_offset = append(shared, messages, &[], out)?;
+        if shared.options.flush == FlushMode::Async {
+            shared.dispatch();
+        }
+        shared.sync.sync_to(end_offset, shared)?;
+        Ok(PutTurn { end_offset })
+    }
+}
+
+/// Appends messages in one turn; returns the log's end after them.
+fn append(
+    shared: &Shared,
+    messages: &[PutMessage<'_>],
+    runs: &[Range<usize>],
+    out: &mut Vec<Put>,
+) -> Result<i64, StoreError> {
+    shared.check_writable()?;
+    let (end_offset, wanted) = PREPARED.with_borrow_mut(|prepared| {
+        loop {
+            let deletions = shared.table.deletions();
+            let mut is_stale = false;
+            let appended = prepare(shared, messages, runs, prepared).and_then(|()| {
+                let gate = || {
+                    is_stale = shared.table.deletions() != deletions;
+                    if is_stale { Err(StoreError::Closed) } else { shared.check_open() }
+                };
+                shared.log.append(messages, prepared, || shared.clock.now_ms(), gate, out)
+            });
+            prepared.clear();
+            // A topic was deleted meanwhile, perhaps with a queue that was looked up here.
+            if !is_stale {
+                return appended;
+            }
+        }
+    })?;
+    if !wanted.is_empty() {
+        shared.preparer.prepare(wanted);
+    }
+    Ok(end_offset)
 }
 
 /// Checks the messages and works out all that does not need the lock.

@@ -15,8 +15,9 @@ use crate::store::consume_queue::ConsumeQueue;
 use crate::store::error::StoreError;
 use crate::store::mapped_file::{MappedFile, MappedWriter};
 
-/// Bytes ahead of the end whose pages are brought in before they are needed, while the log grows.
-const TOUCH_AHEAD: usize = 4 << 20;
+/// Bytes ahead of the end whose pages are brought in before they are needed: at first, and when
+/// the log goes on growing.
+const TOUCH_AHEAD: Range<usize> = (1 << 20)..(32 << 20);
 
 /// A message to store.
 #[derive(Debug, Clone, Copy)]
@@ -206,6 +207,8 @@ pub(crate) struct Appender {
     writer: MappedWriter,
     /// Bytes of the current file whose pages were asked for.
     touched: usize,
+    /// How far ahead of the end pages are asked for.
+    ahead: usize,
     next_asked_for: bool,
 }
 
@@ -226,17 +229,24 @@ impl Wanted {
 }
 
 impl Appender {
-    pub(super) fn new(writer: MappedWriter) -> Self {
-        let touched = writer.published();
-        Self { writer, touched, next_asked_for: false }
+    pub(super) fn new(writer: MappedWriter, ahead: usize) -> Self {
+        let touched = writer.published().max(writer.ready());
+        Self { writer, touched, ahead, next_asked_for: false }
+    }
+
+    /// How far ahead a log looks that has not grown yet. One that is synced all the time has its
+    /// pages brought in once and for all, since each sync writes what was brought in.
+    pub(super) const fn first_ahead(whole: bool) -> usize {
+        if whole { usize::MAX } else { TOUCH_AHEAD.start }
     }
 
     /// What to prepare now that the log has grown; asks for each thing once.
     fn wanted(&mut self) -> Wanted {
         let (published, length) = (self.writer.published(), self.writer.file().length());
         let mut wanted = Wanted::default();
-        if self.touched < length && published + TOUCH_AHEAD / 2 > self.touched {
-            let end = (published + TOUCH_AHEAD).min(length);
+        if self.touched < length && published.saturating_add(self.ahead / 2) > self.touched {
+            self.ahead = self.ahead.max(self.ahead.saturating_mul(2).min(TOUCH_AHEAD.end));
+            let end = published.saturating_add(self.ahead).min(length);
             let pages = self.touched.max(published)..end;
             wanted.pages = Some((Arc::clone(self.writer.file()), pages));
             self.touched = end;
@@ -341,7 +351,7 @@ impl CommitLog {
         let length = appender.writer.file().length();
         appender.writer.publish(length);
         self.files.push(Arc::clone(next.file()));
-        *appender = Appender::new(next);
+        *appender = Appender::new(next, appender.ahead);
     }
 
     fn encode(

@@ -193,6 +193,10 @@ impl Disk for FaultyDisk {
         self.inner.next_data(file, from)
     }
 
+    fn write_back(&self, file: &DiskFile, from: u64, to: u64) -> io::Result<()> {
+        self.inner.write_back(file, from, to)
+    }
+
     fn sync_data(&self, file: &DiskFile) -> io::Result<()> {
         self.check(Call::SyncData)?;
         self.inner.sync_data(file)

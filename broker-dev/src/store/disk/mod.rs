@@ -127,6 +127,15 @@ pub trait Disk: Debug + Send + Sync {
     fn zero(&self, file: &DiskFile, from: u64, to: u64) -> io::Result<()>;
     /// The first byte at or after `from` that may be other than zero; `None` if there is none.
     fn next_data(&self, file: &DiskFile, from: u64) -> io::Result<Option<u64>>;
+    /// Has the bytes `from..to` written to the disk and waits for that. It makes a later
+    /// [`sync_data`](Self::sync_data) short and takes nothing from it: only that makes them last.
+    ///
+    /// # Errors
+    /// The disk's; a later sync may not report it again. A disk that has nothing to do does nothing.
+    fn write_back(&self, file: &DiskFile, from: u64, to: u64) -> io::Result<()> {
+        let _ = (file, from, to);
+        Ok(())
+    }
     /// Waits until a file's bytes (written or mapped) and its length are on the disk.
     fn sync_data(&self, file: &DiskFile) -> io::Result<()>;
     /// Waits until a folder's entries are on the disk.

@@ -111,6 +111,10 @@ impl Disk for RealDisk {
         }
     }
 
+    fn write_back(&self, file: &DiskFile, from: u64, to: u64) -> io::Result<()> {
+        crate::store::mapped_file::write_back(file.file(), from, to)
+    }
+
     fn sync_data(&self, file: &DiskFile) -> io::Result<()> {
         file.file().sync_data()
     }

@@ -40,7 +40,7 @@ use super::error::{Context, StoreError};
 use super::layout;
 use super::mapped_file::MappedWriter;
 use super::mapped_file_queue::MappedFileQueue;
-use super::options::StoreOptions;
+use super::options::{FlushMode, StoreOptions};
 
 pub use report::{Damage, RecoveryReport};
 pub(crate) use view::LogView;
@@ -113,7 +113,8 @@ pub(crate) fn recover(
     };
     let table = QueueTable::open(options, disk, Arc::clone(&recovery.deleted))?;
     recovery.run(&table, has_queues, derived)?;
-    recovery.finish(log_queue, table, derived, options.append_record_crc)
+    let writes_ahead = options.flush == FlushMode::Sync;
+    recovery.finish(log_queue, table, derived, (options.append_record_crc, writes_ahead))
 }
 
 impl Recovery<'_> {
@@ -457,7 +458,7 @@ impl Recovery<'_> {
         queue: MappedFileQueue,
         table: QueueTable,
         derived: &[Arc<dyn DispatchSink>],
-        seals: bool,
+        log_options: (bool, bool),
     ) -> Result<Recovered, StoreError> {
         let (last, at) = match self.end {
             // Past a file that is full: its end.
@@ -479,7 +480,7 @@ impl Recovery<'_> {
         writer.publish(at);
         files::clear_rest(&**self.disk, &mut writer)?;
         queue.push(Arc::clone(writer.file()));
-        let log = CommitLog::new(Arc::new(queue), writer, self.last_store_ms, seals);
+        let log = CommitLog::new(Arc::new(queue), writer, self.last_store_ms, log_options);
         self.report.end_offset = log.end();
         self.deleted.finish_loading(log.min(), log.end())?;
         table.finish_recovery(log.files());
