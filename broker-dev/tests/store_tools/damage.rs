@@ -18,7 +18,10 @@ fn a_store_as_it_was_closed_is_sound() {
     store(folder.path());
     let found = verified(folder.path());
     assert!(found.sound && found.clean && !found.in_use, "{found:#?}");
-    assert_eq!((found.checked.records, found.checked.units), (65, 65));
+    assert_eq!(
+        (found.checked.records, found.checked.units, found.checked.index_entries),
+        (65, 65, 130)
+    );
     assert_eq!(found.findings, []);
 }
 
@@ -124,4 +127,25 @@ fn checkpoint_and_config_files_are_looked_at() {
         ],
         "{damage:#?}"
     );
+}
+
+#[test]
+fn a_flipped_byte_of_an_index_entry_its_slot_or_the_header_is_found() {
+    // Header, 50 slots, entries of 20 bytes.
+    let entry = 40 + 50 * 4 + 20 * 9;
+    for at in (0..40).chain(entry..entry + 20) {
+        let folder = tempfile::tempdir().unwrap();
+        store(folder.path());
+        let index = &files(folder.path(), "index")[0];
+        let before = std::fs::read(index).unwrap();
+        edit(index, |bytes| bytes[at] ^= 0x20);
+        let damage = damage(folder.path());
+        // How many slots are in use is counted for nobody.
+        let is_unused = (32..36).contains(&at);
+        assert_eq!(damage.is_empty(), is_unused, "byte {at}: {damage:#?}");
+        std::fs::write(index, &before).unwrap();
+        let slot = (40..240).step_by(4).find(|at| before[at + 3] != 0).unwrap();
+        edit(index, |bytes| bytes[slot + 3] ^= 1);
+        assert!(!verified(folder.path()).sound, "slot at {slot}");
+    }
 }

@@ -17,7 +17,7 @@ mod table;
 mod unit;
 mod window;
 
-pub(crate) use batch::BATCH_UNIT_BYTES;
+pub(crate) use batch::{BATCH_UNIT_BYTES, BatchUnit};
 pub(crate) use deleted::DeletedTopics;
 pub(crate) use discover::{is_safe_topic, sample_lengths};
 pub use ext::Extension;

@@ -14,7 +14,7 @@ const UNIQ_KEY: &str = "UNIQ_KEY\u{1}";
 const KEYS: &str = "KEYS\u{1}";
 
 /// The keys of a record, in the order of their entries. A roll-back has none.
-pub(super) fn keys<'a>(record: &Record<'a>) -> impl Iterator<Item = &'a str> {
+pub(crate) fn keys<'a>(record: &Record<'a>) -> impl Iterator<Item = &'a str> {
     let is_rolled_back =
         record.sys_flag & sys_flag::TRANSACTION_MASK == sys_flag::TRANSACTION_ROLLBACK;
     let (unique, keys) = if is_rolled_back { ("", "") } else { find(record.properties) };
@@ -39,15 +39,15 @@ fn find(properties: &str) -> (&str, &str) {
 
 /// Java's hash of `topic#`, to be gone on with.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TopicHash(i32);
+pub(crate) struct TopicHash(i32);
 
 impl TopicHash {
-    pub(super) fn new(topic: &str) -> Self {
+    pub(crate) fn new(topic: &str) -> Self {
         Self(extend(extend(0, topic), "#"))
     }
 
     /// The hash of `topic#key` as it stands in an entry.
-    pub(super) fn key(self, key: &str) -> u32 {
+    pub(crate) fn key(self, key: &str) -> u32 {
         // The smallest number has no absolute value: Apache takes 0.
         extend(self.0, key).checked_abs().unwrap_or(0).cast_unsigned()
     }

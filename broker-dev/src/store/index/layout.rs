@@ -51,6 +51,16 @@ impl Geometry {
         HEADER_BYTES + u64::from(self.slots) * SLOT_BYTES + u64::from(self.entries) * ENTRY_BYTES
     }
 
+    /// The byte at which a slot stands.
+    pub(crate) fn slot_at(self, slot: u32) -> u64 {
+        HEADER_BYTES + u64::from(slot) * SLOT_BYTES
+    }
+
+    /// The byte at which an entry stands.
+    pub(crate) fn entry_at(self, number: u32) -> u64 {
+        self.slot_at(self.slots) + u64::from(number) * ENTRY_BYTES
+    }
+
     /// The word with a slot.
     pub(super) fn slot_word(self, slot: u32) -> usize {
         HEADER_WORDS + slot as usize
@@ -62,12 +72,12 @@ impl Geometry {
     }
 
     /// The slot of a hash, which is not negative.
-    pub(super) fn slot_of(self, hash: u32) -> u32 {
+    pub(crate) fn slot_of(self, hash: u32) -> u32 {
         hash.checked_rem(self.slots).unwrap_or(0)
     }
 
     /// The geometries that a file of this length may have, the likely ones first.
-    fn candidates(length: u64, expected: Self) -> Vec<Self> {
+    pub(crate) fn candidates(length: u64, expected: Self) -> Vec<Self> {
         let entries_beside = |slots: u32| {
             let rest = length.checked_sub(HEADER_BYTES + u64::from(slots) * SLOT_BYTES)?;
             let entries = u32::try_from(rest / ENTRY_BYTES).ok()?;
@@ -107,13 +117,13 @@ impl Geometry {
 
 /// What the first bytes of a file say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) begin_ms: i64,
-    pub(super) end_ms: i64,
-    pub(super) begin_offset: i64,
-    pub(super) end_offset: i64,
-    pub(super) used_slots: u32,
-    pub(super) count: u32,
+pub(crate) struct Header {
+    pub(crate) begin_ms: i64,
+    pub(crate) end_ms: i64,
+    pub(crate) begin_offset: i64,
+    pub(crate) end_offset: i64,
+    pub(crate) used_slots: u32,
+    pub(crate) count: u32,
 }
 
 impl Header {
@@ -138,6 +148,22 @@ impl Header {
             end_offset: words.get_long(6),
             used_slots: words.get(8),
             count: words.get(9).cast_signed().max(1).cast_unsigned(),
+        }
+    }
+
+    /// The same from the bytes of a file.
+    pub(crate) fn decode(bytes: &[u8; HEADER_BYTES as usize]) -> Self {
+        let (longs, ints) = bytes.split_at(32);
+        let mut longs = longs.as_chunks::<8>().0.iter().map(|long| i64::from_be_bytes(*long));
+        let mut ints = ints.as_chunks::<4>().0.iter().map(|int| i32::from_be_bytes(*int));
+        let (mut long, mut int) = (|| longs.next().unwrap_or(0), || ints.next().unwrap_or(0));
+        Self {
+            begin_ms: long(),
+            end_ms: long(),
+            begin_offset: long(),
+            end_offset: long(),
+            used_slots: int().cast_unsigned(),
+            count: int().max(1).cast_unsigned(),
         }
     }
 
@@ -169,11 +195,11 @@ impl Header {
 
 /// One key of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) hash: u32,
-    pub(super) offset: i64,
-    pub(super) seconds: i32,
-    pub(super) previous: u32,
+pub(crate) struct Entry {
+    pub(crate) hash: u32,
+    pub(crate) offset: i64,
+    pub(crate) seconds: i32,
+    pub(crate) previous: u32,
 }
 
 impl Entry {
@@ -184,6 +210,17 @@ impl Entry {
             offset: words.get_long(at + 1),
             seconds: words.get(at + 3).cast_signed(),
             previous: words.get(at + 4),
+        }
+    }
+
+    /// The same from its bytes.
+    pub(crate) fn decode(bytes: &[u8; ENTRY_BYTES as usize]) -> Self {
+        let [h0, h1, h2, h3, offset @ .., s0, s1, s2, s3, p0, p1, p2, p3] = *bytes;
+        Self {
+            hash: u32::from_be_bytes([h0, h1, h2, h3]),
+            offset: i64::from_be_bytes(offset),
+            seconds: i32::from_be_bytes([s0, s1, s2, s3]),
+            previous: u32::from_be_bytes([p0, p1, p2, p3]),
         }
     }
 

@@ -32,8 +32,8 @@ use oxmq::clock::SharedClock;
 use oxmq::protocol::message::record::Record;
 
 use file::{IndexFile, IndexWriter};
-use keys::TopicHash;
-pub(crate) use layout::Geometry;
+pub(crate) use keys::{TopicHash, keys as keys_of};
+pub(crate) use layout::{Entry, Geometry, Header};
 pub(crate) use line::IndexLine;
 pub use query::QueryResult;
 

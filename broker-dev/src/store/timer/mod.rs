@@ -36,6 +36,8 @@ pub use flush::TimerFlush;
 pub use recover::TimerRecovery;
 pub use source::{TimedMessage, TimerSource};
 pub use unit::TimerUnit;
+pub(crate) use unit::UNIT_BYTES;
+pub(crate) use wheel::{FILE_BYTES as WHEEL_BYTES, SLOT_BYTES};
 
 use super::disk::Disk;
 use super::error::StoreError;

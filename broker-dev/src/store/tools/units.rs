@@ -46,11 +46,6 @@ impl Units {
         self.folder.files.first().map_or(0, |file| file.start.max(0) / UNIT)
     }
 
-    /// The offset after the last one that has a file.
-    pub(super) fn limit(&self) -> i64 {
-        self.folder.files.last().map_or(0, |file| file.end().max(0) / UNIT)
-    }
-
     /// The file that holds a byte of the queue.
     pub(super) fn file_of(&self, byte: i64) -> Option<&StoreFile> {
         let files = &self.folder.files;

@@ -190,9 +190,9 @@ impl Findings {
         }
     }
 
-    /// Whether a log offset lies in a damaged stretch.
-    pub(super) fn is_damaged(&self, offset: i64) -> bool {
-        self.stretch(offset).is_some()
+    /// The damaged stretches of the log, in order.
+    pub(super) fn damaged_stretches(&self) -> Vec<(i64, i64)> {
+        self.stretches.iter().map(|stretch| (stretch.from, stretch.to)).collect()
     }
 
     fn stretch(&self, offset: i64) -> Option<&Stretch> {

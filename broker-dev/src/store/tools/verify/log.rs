@@ -14,13 +14,28 @@ use crate::store::tools::walk::{DamageAt, Event, LogWalk, RecordAt, file_bytes};
 /// What the pass learned for the checks after it.
 #[derive(Debug, Default)]
 pub(super) struct LogFacts {
+    /// Offset of the first byte.
+    pub(super) first: i64,
+    /// Offset after the last sound record.
+    pub(super) end: i64,
+    /// Where it is damaged.
+    damaged: Vec<(i64, i64)>,
     pub(super) last_store_ms: i64,
     pub(super) records: u64,
     /// End of each queue, by topic and id.
     pub(super) ends: std::collections::BTreeMap<(Box<str>, i32), i64>,
 }
 
-/// Checks log, queues and index.
+impl LogFacts {
+    /// Whether a log offset lies where the log is damaged: that was told already.
+    pub(super) fn is_damaged(&self, offset: i64) -> bool {
+        let after = self.damaged.partition_point(|(from, _)| *from <= offset);
+        let stretch = after.checked_sub(1).and_then(|at| self.damaged.get(at));
+        stretch.is_some_and(|(_, to)| offset < *to)
+    }
+}
+
+/// Checks the log and the queues.
 pub(super) fn check(
     context: &Context<'_>,
     findings: &mut Findings,
@@ -47,7 +62,9 @@ pub(super) fn check(
     let walked = walk.run(first, progress, &mut |event| pass.event(event))?;
     let records = checked.records;
     let ends = queues.finish(walked.end, findings, checked);
-    Ok(LogFacts { last_store_ms: walked.last_store_ms, records, ends })
+    let damaged = findings.damaged_stretches();
+    let (end, last_store_ms) = (walked.end, walked.last_store_ms);
+    Ok(LogFacts { first, end, damaged, last_store_ms, records, ends })
 }
 
 /// Reports what stands in the way of reading.

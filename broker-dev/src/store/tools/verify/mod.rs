@@ -8,12 +8,15 @@
 //! Memory is bounded: nothing is kept for a record, a little for each queue, and a thousand
 //! findings.
 
+mod batch;
 mod checkpoint;
 mod config;
 mod finding;
+mod index;
 mod log;
 mod queue;
 mod queues;
+mod timer;
 
 use std::path::PathBuf;
 
@@ -97,6 +100,11 @@ pub fn verify(
     let mut checked = Checked::default();
     let context = Context { folder, options, is_settled: clean && !in_use, in_use };
     let log = log::check(&context, &mut findings, &mut checked, progress)?;
+    let (log_files, _) = folder.log_files();
+    progress.begin("index, batches, timer", 0);
+    batch::check(&context, &log, &log_files, &mut findings, &mut checked);
+    index::check(&context, &log, &log_files, &mut findings, &mut checked);
+    timer::check(&context, &log, &log_files, &mut findings, &mut checked);
     checkpoint::check(&context, &log, &mut findings, &mut checked);
     config::check(&context, &log, &mut findings, &mut checked);
     let (findings, findings_left_out) = findings.finish();
