@@ -6,6 +6,8 @@ CARGO ?= cargo
 # Any file with one message a line, or a GeoJSON collection; by default a week of earthquakes.
 EVENTS ?= examples/node_modules/vega-datasets/data/earthquakes.json
 FUZZ_SECONDS ?= 20
+# Changes of thread against a thread's will, in each order that the models try.
+PREEMPTIONS ?= 3
 # The releases of Apache RocketMQ that the clients are proved on.
 APACHE ?= 4.9.7 5.3.3
 
@@ -24,7 +26,7 @@ demo: python node examples/node_modules ## Real events through broker-dev, in th
 	target/debug/demo --events '$(EVENTS)' --python $(VENV)/python
 
 .PHONY: test
-test: test-rust test-python test-node test-examples fuzz ## Everything, in all three languages
+test: test-rust test-python test-node test-examples fuzz models ## Everything, in all three languages
 
 .PHONY: bench
 bench: python-release node-release ## Every figure beside its limit and its peer (QUICK=1: a short trial)
@@ -107,6 +109,10 @@ test-examples: python node examples/node_modules ## The README's examples, as th
 .PHONY: fuzz
 fuzz: ## Fuzz the decoders for FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
 	tests/fuzz/run $(FUZZ_SECONDS)
+
+.PHONY: models
+models: ## Try the store's hand-overs between threads in every order (PREEMPTIONS=4: more of them)
+	cd tests/models && LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) $(CARGO) test --locked --quiet
 
 .PHONY: licences
 licences: ## Licences, sources and duplicates of dependencies (needs cargo-deny)
