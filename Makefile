@@ -106,6 +106,23 @@ test-examples: python node examples/node_modules ## The README's examples, as th
 
 # ---- Long campaigns
 
+# How many times the cases of `make test` the crash tests try.
+CRASH_SHARE ?= 50
+
+.PHONY: crash
+crash: ## The crash tests, CRASH_SHARE times as many cases as with the tests
+	CRASH_SHARE=$(CRASH_SHARE) $(CARGO) test --locked -p oxmq-tests --test crash -- --nocapture
+	$(CARGO) test --locked -p oxmq-tests --test crash_kill
+
+# What a planted change is looked for in.
+MUTANTS ?= --file 'broker-dev/src/store/commit_log/*.rs' --file 'broker-dev/src/store/recovery/*.rs' \
+	--file broker-dev/src/store/checkpoint.rs --file broker-dev/src/store/dispatch.rs
+
+.PHONY: mutants
+mutants: ## Plant changes in the store's engine; each must fail a test (needs cargo-mutants)
+	$(CARGO) mutants $(MUTANTS) --no-shuffle --jobs 1 --test-package oxmq-broker-dev,oxmq-tests \
+		--timeout 240 -- --lib --test crash
+
 .PHONY: fuzz
 fuzz: ## Fuzz the decoders for FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
 	tests/fuzz/run $(FUZZ_SECONDS)

@@ -1,0 +1,9 @@
+//! A store whose consume queue is any bytes opens, and has all of its messages.
+#![no_main]
+
+#[path = "../store.rs"]
+mod store;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| store::open_with("consumequeue/T/0/00000000000000000000", bytes));
