@@ -171,7 +171,7 @@ impl Broker {
             tasks: TaskTracker::new(),
             folder,
         };
-        broker.core.registrar.register_here(broker.core.topics.all());
+        broker.core.register_here();
         broker.serve(entrances);
         broker.watch_over(http);
         broker.spawn_background();
@@ -677,5 +677,5 @@ async fn register_here_periodically(core: Weak<Core>) {
         Duration::from(core.config.register_period)
             .clamp(Duration::from_secs(10), Duration::from_secs(60))
     };
-    periodically(core, period, |core| core.registrar.register_here(core.topics.all())).await;
+    periodically(core, period, |core| core.register_here()).await;
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::BytesMut;
 use oxmq::clock::SharedClock;
-use oxmq::protocol::body::TopicConfig;
+use oxmq::protocol::body::{KVTable, TopicConfig};
 use oxmq::protocol::code::{RequestCode, ResponseCode};
 use oxmq::protocol::command::RemotingCommand;
 use oxmq::protocol::header::ConsumerGroupRequestHeader;
@@ -163,6 +163,27 @@ impl Core {
             self.registrar.topic_changed(&topic);
         }
         Ok(())
+    }
+
+    /// Registers with the name server in this process.
+    pub(crate) fn register_here(&self) {
+        let ordered = self.registrar.register_here(self.topics.all());
+        self.mark_ordered(&ordered);
+    }
+
+    /// A name server says that these topics are ordered; those that are not here are passed over.
+    pub(crate) fn mark_ordered(&self, topics: &KVTable) {
+        for name in topics.table.keys() {
+            let Some(topic) = self.topics.get(name).filter(|topic| !topic.order) else { continue };
+            let ordered = TopicConfig { order: true, ..TopicConfig::clone(&topic) };
+            if let Err(refusal) = self.put_topic(ordered) {
+                tracing::warn!(
+                    topic = name,
+                    remark = refusal.remark,
+                    "cannot be marked as ordered"
+                );
+            }
+        }
     }
 
     /// Makes a topic unless it is there.

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use oxmq::clock::{self, Clock};
-use oxmq::protocol::body::{Body, RegisterBrokerBody, TopicConfig, TopicConfigSerializeWrapper};
+use oxmq::protocol::body::{
+    Body, KVTable, RegisterBrokerBody, TopicConfig, TopicConfigSerializeWrapper,
+};
 use oxmq::protocol::code::{RequestCode, ResponseCode};
 use oxmq::protocol::command::RemotingCommand;
 use oxmq::protocol::frame::MAX_FRAME_BYTES;
@@ -65,9 +67,11 @@ impl Registrar {
         &self.address
     }
 
-    /// Registers with the name server in this process.
-    pub(crate) fn register_here(&self, topics: TopicConfigSerializeWrapper) {
-        let Some(here) = self.here.as_ref().filter(|_| !self.has_left()) else { return };
+    /// Registers with the name server in this process; it tells which topics are ordered.
+    pub(crate) fn register_here(&self, topics: TopicConfigSerializeWrapper) -> KVTable {
+        let Some(here) = self.here.as_ref().filter(|_| !self.has_left()) else {
+            return KVTable::default();
+        };
         let registration = Registration {
             cluster: self.cluster.clone(),
             broker_name: self.broker_name.clone(),
@@ -84,6 +88,7 @@ impl Registrar {
         if let Err(error) = here.register(registration) {
             tracing::error!(%error, "the name server in this process refuses the broker");
         }
+        here.ordered_topics().unwrap_or_default()
     }
 
     fn has_left(&self) -> bool {
@@ -178,7 +183,15 @@ pub(crate) async fn register_with(address: String, core: Weak<Core>) {
         let command = |local| core.registrar.register_command(core.topics.all(), local);
         let sent = clock::timeout(&*core.clock, TIMEOUT, call(&address, &mut connection, command));
         match sent.await.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-            Ok(()) => tracing::debug!(address, "registered with a name server"),
+            Ok(body) => {
+                tracing::debug!(address, "registered with a name server");
+                if !body.is_empty() {
+                    match KVTable::decode(&body) {
+                        Ok(ordered) => core.mark_ordered(&ordered),
+                        Err(error) => tracing::warn!(address, %error, "ordered topics unknown"),
+                    }
+                }
+            }
             Err(error) => {
                 connection = None;
                 tracing::warn!(address, error, "cannot register with a name server");
@@ -207,7 +220,7 @@ async fn call(
     address: &str,
     connection: &mut Option<TcpStream>,
     command: impl FnOnce(IpAddr) -> RemotingCommand,
-) -> Result<(), String> {
+) -> Result<Bytes, String> {
     let text = |error: std::io::Error| error.to_string();
     let stream = match connection {
         Some(stream) => stream,
@@ -222,7 +235,9 @@ async fn call(
         let response = RemotingCommand::decode(&mut buffer, MAX_FRAME_BYTES)
             .map_err(|error| error.to_string())?;
         match response {
-            Some(response) if response.response_code() == ResponseCode::SUCCESS => return Ok(()),
+            Some(response) if response.response_code() == ResponseCode::SUCCESS => {
+                return Ok(response.body);
+            }
             Some(response) => {
                 let remark = response.remark.as_deref().unwrap_or_default();
                 return Err(format!("{}: {remark}", response.response_code()));

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use broker_dev::store::disk::{Call, FaultyDisk, RealDisk};
-use broker_dev::{NameServer, NameServerOptions, Time};
+use broker_dev::{Broker, NameServer, NameServerOptions, Options, Time};
 use bytes::BytesMut;
 use oxmq::clock::VirtualClock;
 use oxmq::protocol::body::{
@@ -381,6 +381,33 @@ async fn the_order_of_topics_goes_to_brokers_and_into_routes() {
     assert_eq!(route(&mut wire, "t").await.order_topic_conf.as_deref(), Some("a:4"));
     assert_eq!(route(&mut wire, "u").await.order_topic_conf, None);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_marks_the_topics_that_its_name_servers_say_are_ordered() {
+    let names = name_server().await;
+    let mut options = Options::for_tests();
+    options.settings.name_servers = names.address().to_string();
+    let broker = Broker::start(options).await.unwrap();
+    let mut wire = Wire::connect(broker.broker_address()).await;
+    for topic in ["t", "u"] {
+        wire.store(topic, 0, "made").await;
+    }
+    let put = |topic| {
+        let [namespace, key] = kv("ORDER_TOPIC_CONFIG", topic);
+        request(RequestCode::PUT_KV_CONFIG, &[namespace, key, ("value", "broker-a:4")])
+    };
+    Wire::connect(names.address()).await.ok(put("t")).await;
+    Wire::connect(broker.name_server_address()).await.ok(put("u")).await;
+    broker.advance(Duration::from_secs(31)).await;
+    for topic in ["t", "u"] {
+        let ask = request(RequestCode::GET_TOPIC_CONFIG, &[("topic", topic)]);
+        while !text(&wire.ok(ask.clone()).await).contains(r#""order":true"#) {
+            tokio::task::yield_now().await;
+        }
+    }
+    broker.stop().await.unwrap();
+    names.stop().await;
 }
 
 #[tokio::test]

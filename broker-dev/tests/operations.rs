@@ -76,6 +76,7 @@ async fn metrics_tell_what_went_in_and_out_under_rocketmqs_names() {
         1.0
     );
     assert_eq!(value(&metrics, "rocketmq_producer_connections", &[]), 1.0);
+    assert_eq!(value(&metrics, "rocketmq_timing_messages", &[]), 0.0);
     assert_eq!(value(&metrics, "rocketmq_broker_permission", &[]), 6.0);
     assert_eq!(value(&metrics, "oxmq_broker_connections", &[]), 1.0);
     assert_eq!(value(&metrics, "oxmq_name_server_brokers", &[]), 1.0);

@@ -17,7 +17,6 @@ use oxmq::protocol::header::{
 };
 use oxmq::protocol::message::record::body_crc;
 
-use super::kv::ORDER_TOPICS;
 use super::session::Asker;
 use super::{BrokerKey, Directory, Registration};
 use crate::reply::{Refusal, Reply, Served};
@@ -58,8 +57,7 @@ pub(super) fn register(directory: &Directory, asker: &Asker, request: &RemotingC
         .unwrap_or_default();
     let master_addr = master_addr.map(|address| reachable(directory, asker, address));
     let reply = Reply::fields(&RegisterBrokerResponseHeader { ha_server_addr, master_addr });
-    let orders = config.return_order_topics.then(|| directory.kv.list(ORDER_TOPICS)).flatten();
-    Ok(match orders {
+    Ok(match directory.ordered_topics() {
         Some(orders) => reply.with_body(orders.encode()),
         None => reply,
     })

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use oxmq::protocol::body::Body;
+use oxmq::protocol::body::{Body, KVTable};
 
-use super::kv::KvConfigs;
+use super::kv::{KvConfigs, ORDER_TOPICS};
 use super::notice::Notices;
 use super::reach::Here;
 use super::{Gone, NameServerConfig, RegisterError, Registered, Registration, RouteTable};
@@ -135,6 +135,11 @@ impl Directory {
             self.notify(std::slice::from_ref(change));
         }
         Ok(registered)
+    }
+
+    /// Which topics are ordered, as brokers are told; `None` if they are not, or there are none.
+    pub(crate) fn ordered_topics(&self) -> Option<KVTable> {
+        self.config().return_order_topics.then(|| self.kv.list(ORDER_TOPICS)).flatten()
     }
 
     /// Removes brokers that were silent for too long, and closes their connections and those that

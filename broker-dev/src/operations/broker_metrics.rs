@@ -69,6 +69,7 @@ impl Source for BrokerSource {
         self.tell_messages(out)?;
         self.tell_progress(out)?;
         self.tell_store(out)?;
+        self.tell_timer(out)?;
         self.tell_clients(out)?;
         tell_directory(&self.directory, out)
     }
@@ -158,6 +159,15 @@ impl BrokerSource {
         }
         let poisoned = i64::from(store.is_poisoned().is_some());
         out.gauge("oxmq_store_poisoned", "1 if the store takes no more writes", poisoned)
+    }
+
+    fn tell_timer(&self, out: &mut Out<'_>) -> fmt::Result {
+        let (next, waiting) = self.core.timer.progress();
+        let help = "Messages that wait for a time of their own";
+        out.gauge("rocketmq_timing_messages", help, waiting)?;
+        let behind = (self.core.store.max_offset(names::TIMER_TOPIC, 0) - next).max(0);
+        let help = "Messages with a time of their own that are not taken in yet";
+        out.gauge("rocketmq_timer_enqueue_lag", help, behind)
     }
 
     fn tell_clients(&self, out: &mut Out<'_>) -> fmt::Result {
