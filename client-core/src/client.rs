@@ -10,6 +10,7 @@ use crate::instance::Instance;
 use crate::instance::options::Options;
 use crate::net::transport::Transport;
 use crate::producer::ProducerBuilder;
+use crate::protocol::signature::Credentials;
 
 /// One client of one cluster: its connections, routes and heartbeats. Cheap to clone; producers
 /// and consumers made from it share all of it.
@@ -77,6 +78,13 @@ impl ClientBuilder {
     ) -> Self {
         let pairs = map.into_iter().map(|(advertised, real)| (advertised.into(), real.into()));
         self.0.address_map.extend(pairs);
+        self
+    }
+
+    /// Signs every request as this user, for a cluster that asks for it (RocketMQ's ACL). Default:
+    /// nobody.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.0.credentials = Some(credentials);
         self
     }
 

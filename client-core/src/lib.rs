@@ -69,3 +69,5 @@ pub use message::{Message, MessageQueue};
 pub use net::transport::{Dialing, TcpTransport, Transport, Wire};
 #[cfg(feature = "client")]
 pub use producer::{Full, Producer, ProducerBuilder, Receipt, SendOptions, StoredStatus};
+#[cfg(feature = "client")]
+pub use protocol::signature::Credentials;

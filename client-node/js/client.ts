@@ -14,6 +14,8 @@ export interface ConnectOptions {
    * `{ '10.0.0.5:10911': 'localhost:32771' }`.
    */
   addressMap?: Readonly<Record<string, string>>
+  /** The user that signs every request, for a cluster that asks for it (RocketMQ's ACL). */
+  credentials?: { readonly accessKey: string; readonly secretKey: string }
   /** How long connecting may take. Default: 5,000. */
   connectTimeoutMs?: number
 }
@@ -25,10 +27,11 @@ export interface ConnectOptions {
  * message does.
  */
 export async function connect(nameServers: string, options: ConnectOptions = {}): Promise<Client> {
-  const { addressMap, ...others } = options
+  const { addressMap, credentials, ...others } = options
+  const signer = credentials === undefined ? {} : credentials
   const map = addressMap === undefined ? {} : { addressMap: Object.entries(addressMap).flat() }
   const native = await request(
-    (tag) => hub.connect(tag, nameServers, { ...others, ...map }),
+    (tag) => hub.connect(tag, nameServers, { ...others, ...map, ...signer }),
     (tag) => hub.takeClient(tag)!,
   )
   return new Client(native)

@@ -44,7 +44,13 @@ export interface NativeHub {
   connect(
     tag: number,
     nameServers: string,
-    options: { instanceName?: string; addressMap?: string[]; connectTimeoutMs?: number },
+    options: {
+      instanceName?: string
+      addressMap?: string[]
+      accessKey?: string
+      secretKey?: string
+      connectTimeoutMs?: number
+    },
   ): void
   startBroker(
     tag: number,

@@ -11,7 +11,7 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 use oxmq::completions::{Bell, Completion, Completions, Outcome};
-use oxmq::{Client, Receipt, Selector, StoredStatus};
+use oxmq::{Client, Credentials, Receipt, Selector, StoredStatus};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::consumer::{ConsumerOptions, DrainFields, NativeConsumer, Subscription};
@@ -125,14 +125,17 @@ pub struct Detail {
     pub receipt: Option<ReceiptFields>,
 }
 
-/// How a client is set up.
+/// How a client is set up. Not `Debug`: a secret is in it.
 #[napi(object)]
-#[derive(Debug)]
 pub struct ConnectOptions {
     /// First part of the client's id.
     pub instance_name: Option<String>,
     /// Advertised and real addresses, in turn.
     pub address_map: Option<Vec<String>>,
+    /// The user that signs.
+    pub access_key: Option<String>,
+    /// That user's secret.
+    pub secret_key: Option<String>,
     /// Time allowed for reaching a name server.
     pub connect_timeout_ms: Option<f64>,
 }
@@ -251,6 +254,9 @@ impl Hub {
                 _ => None,
             });
             builder = builder.address_map(pairs);
+        }
+        if let (Some(access_key), Some(secret_key)) = (options.access_key, options.secret_key) {
+            builder = builder.credentials(Credentials::new(access_key, secret_key));
         }
         if let Some(ms) = options.connect_timeout_ms {
             builder = builder.connect_timeout(millis(ms));

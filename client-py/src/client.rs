@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use oxmq::{ClientBuilder, ConsumeFrom, Error, ProducerBuilder, PushConsumerBuilder, Selector};
+use oxmq::{
+    ClientBuilder, ConsumeFrom, Credentials, Error, ProducerBuilder, PushConsumerBuilder, Selector,
+};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -27,6 +29,8 @@ pub(crate) struct ClientOptions {
     name_servers: String,
     instance_name: Option<String>,
     address_map: Option<HashMap<String, String>>,
+    /// User and secret.
+    credentials: Option<(String, String)>,
     connect_timeout: Option<f64>,
 }
 
@@ -38,6 +42,9 @@ impl ClientOptions {
         }
         if let Some(map) = self.address_map {
             builder = builder.address_map(map);
+        }
+        if let Some((access_key, secret_key)) = self.credentials {
+            builder = builder.credentials(Credentials::new(access_key, secret_key));
         }
         if let Some(timeout) = self.connect_timeout {
             builder = builder.connect_timeout(seconds("connect_timeout", timeout)?);

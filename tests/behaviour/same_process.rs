@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use broker_dev::{Broker, Options};
 use oxmq::clock::{SystemClock, timeout};
-use oxmq::{Client, ConsumeFrom, ConsumerStream, Delivery, ErrorKind, Message, Stored};
+use oxmq::{
+    Client, ConsumeFrom, ConsumerStream, Credentials, Delivery, ErrorKind, Message, Stored,
+};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Longer than anything takes here that no one moves the clock for.
@@ -41,6 +43,29 @@ async fn two_hours_until_redelivery_pass_when_the_test_says_so() {
     again.ack().await.unwrap();
     let report = stream.drain(PATIENCE).await;
     assert_eq!((report.abandoned, report.handed_back), (0, 0));
+    broker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_signs_for_a_broker_that_asks_who_it_is() {
+    let root = || Credentials::new("root", "secret");
+    let broker = Broker::start(Options::for_tests().users(root())).await.unwrap();
+    let builder = || Client::builder(broker.name_server_address().to_string());
+    let client = builder().credentials(root()).connect().await.unwrap();
+    let producer = client.producer("p").start().await.unwrap();
+    producer.send(Message::new("orders", "signed")).await.unwrap();
+    let stream = stream(&client, "orders").await;
+    next(&stream).await.ack().await.unwrap();
+    let report = stream.drain(PATIENCE).await;
+    assert_eq!(report.abandoned, 0);
+
+    for other in [builder(), builder().credentials(Credentials::new("root", "guessed"))] {
+        let client = other.connect().await.unwrap();
+        let producer = client.producer("p").start().await.unwrap();
+        let error = producer.send(Message::new("orders", "x")).await.unwrap_err();
+        assert_eq!((error.kind(), error.stored()), (ErrorKind::Denied, Stored::No), "{error}");
+        assert!(!error.to_string().contains("guessed"), "{error}");
+    }
     broker.stop().await.unwrap();
 }
 

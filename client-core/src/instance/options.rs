@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::net::connections::{Connections, Dialer};
 use crate::net::transport::{TcpTransport, Transport};
 use crate::protocol::message::id::UniqueKeys;
+use crate::protocol::signature::Credentials;
 use crate::randomness::Randomness;
 
 /// The options of a client, with what they are unless set.
@@ -24,6 +25,7 @@ pub(crate) struct Options {
     pub(crate) name_servers: String,
     pub(crate) instance_name: Option<String>,
     pub(crate) address_map: HashMap<String, String>,
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) connect_timeout: Duration,
     pub(crate) clock: SharedClock,
     pub(crate) transport: Arc<dyn Transport>,
@@ -36,6 +38,7 @@ impl Options {
             name_servers,
             instance_name: None,
             address_map: HashMap::new(),
+            credentials: None,
             connect_timeout: Duration::from_secs(5),
             clock: SystemClock::shared(),
             transport: Arc::new(TcpTransport),
@@ -56,6 +59,7 @@ impl Options {
             inbound: groups.clone(),
             address_map: self.address_map,
             random: random.clone(),
+            credentials: self.credentials,
             stop: stop.clone(),
         });
         let deadline = self.clock.monotonic().saturating_add(self.connect_timeout);

@@ -14,6 +14,7 @@ use super::inbound::Inbound;
 use super::transport::Transport;
 use crate::clock::{self, SharedClock};
 use crate::protocol::command::RemotingCommand;
+use crate::protocol::signature::{self, Credentials};
 use crate::randomness::Randomness;
 
 /// The longest time that opening a connection may take.
@@ -32,6 +33,8 @@ pub(crate) struct Dialer {
     /// From advertised addresses to those that can be reached.
     pub(crate) address_map: HashMap<String, String>,
     pub(crate) random: Arc<Randomness>,
+    /// Who signs every request, if anybody.
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -54,6 +57,7 @@ impl Connections {
         request: RemotingCommand,
         deadline: Duration,
     ) -> Result<RemotingCommand, CallError> {
+        let request = self.signed(request);
         self.line(address).connect(deadline).await?.call(request, deadline).await
     }
 
@@ -64,7 +68,16 @@ impl Connections {
         request: RemotingCommand,
         deadline: Duration,
     ) -> Result<(), CallError> {
+        let request = self.signed(request);
         self.line(address).connect(deadline).await?.send(request, deadline).await
+    }
+
+    /// Nothing may be changed in a request afterwards.
+    fn signed(&self, mut request: RemotingCommand) -> RemotingCommand {
+        if let Some(credentials) = &self.dialer.credentials {
+            signature::sign(&mut request, credentials);
+        }
+        request
     }
 
     /// Opens a connection, unless there is one.

@@ -158,6 +158,8 @@ def connect(
     *,
     instance_name: str | None = None,
     address_map: Mapping[str, str] | None = None,
+    access_key: str | None = None,
+    secret_key: str | None = None,
     connect_timeout: float | None = None,
 ) -> Connecting:
     """Connects to a cluster: `async with connect(...) as client`, or `client = await connect(...)`.
@@ -167,12 +169,16 @@ def connect(
         instance_name: The first part of the client's id, which operators see.
         address_map: Where to connect instead, for each address that cannot be reached as the
             cluster advertises it.
+        access_key: The user that signs every request, for a cluster that asks for it (RocketMQ's
+            ACL). Default: nobody.
+        secret_key: That user's secret.
         connect_timeout: How many seconds it may take. Default: 5.
     """
     options = {
         "name_servers": name_servers,
         "instance_name": instance_name,
         "address_map": None if address_map is None else dict(address_map),
+        "credentials": None if access_key is None else (access_key, secret_key or ""),
         "connect_timeout": connect_timeout,
     }
     return Connecting(options)

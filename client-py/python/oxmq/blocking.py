@@ -257,6 +257,8 @@ def connect(
     *,
     instance_name: str | None = None,
     address_map: Mapping[str, str] | None = None,
+    access_key: str | None = None,
+    secret_key: str | None = None,
     connect_timeout: float | None = None,
 ) -> Client:
     """Connects to a cluster; see `oxmq.connect`."""
@@ -265,6 +267,7 @@ def connect(
         "name_servers": name_servers,
         "instance_name": instance_name,
         "address_map": None if address_map is None else dict(address_map),
+        "credentials": None if access_key is None else (access_key, secret_key or ""),
         "connect_timeout": connect_timeout,
     }
     return Client(_native.BlockingClient.connect(options))
