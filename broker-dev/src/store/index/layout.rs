@@ -152,7 +152,7 @@ impl Header {
     }
 
     /// The same from the bytes of a file.
-    pub(crate) fn decode(bytes: &[u8; HEADER_BYTES as usize]) -> Self {
+    pub(crate) fn decode(bytes: &[u8; 40]) -> Self {
         let (longs, ints) = bytes.split_at(32);
         let mut longs = longs.as_chunks::<8>().0.iter().map(|long| i64::from_be_bytes(*long));
         let mut ints = ints.as_chunks::<4>().0.iter().map(|int| i32::from_be_bytes(*int));
@@ -214,7 +214,7 @@ impl Entry {
     }
 
     /// The same from its bytes.
-    pub(crate) fn decode(bytes: &[u8; ENTRY_BYTES as usize]) -> Self {
+    pub(crate) fn decode(bytes: &[u8; 20]) -> Self {
         let [h0, h1, h2, h3, offset @ .., s0, s1, s2, s3, p0, p1, p2, p3] = *bytes;
         Self {
             hash: u32::from_be_bytes([h0, h1, h2, h3]),

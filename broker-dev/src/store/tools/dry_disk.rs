@@ -184,7 +184,7 @@ impl DryDisk {
                 let differs = |(n, (a, b)): (usize, (&u8, &u8))| (a != b).then_some(n as u64);
                 let pairs = || one.iter().zip(&other).take(both).enumerate();
                 first = first.or_else(|| pairs().find_map(differs).map(|n| at + n));
-                last = pairs().filter_map(differs).last().map_or(last, |n| at + n + 1);
+                last = pairs().rev().find_map(differs).map_or(last, |n| at + n + 1);
             }
             at += both as u64;
         }
