@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -80,9 +81,45 @@ impl Message {
     /// Delivers the message later: level 1 to 18, which are 1 s, 5 s, 10 s, 30 s, 1 to 10 min,
     /// 20 min, 30 min, 1 h and 2 h unless the broker is configured otherwise. 0 is at once.
     #[must_use]
-    pub fn delay_level(mut self, level: u8) -> Self {
-        self.properties.remove(name::DELAY_TIME_LEVEL);
-        if level == 0 { self } else { self.set(name::DELAY_TIME_LEVEL, &level.to_string()) }
+    pub fn delay_level(self, level: u8) -> Self {
+        let now = self.now();
+        if level == 0 { now } else { now.set(name::DELAY_TIME_LEVEL, &level.to_string()) }
+    }
+
+    /// Delivers the message once so much time has passed at its broker: to the second, for up to
+    /// three days unless the broker is configured otherwise. Zero is at once. Of this,
+    /// [`deliver_at`](Self::deliver_at) and [`delay_level`](Self::delay_level), the last one
+    /// counts.
+    ///
+    /// Brokers of 5.x keep timed messages. **4.9 knows none: it delivers at once.** There, delay
+    /// levels work.
+    #[must_use]
+    pub fn delay(self, delay: Duration) -> Self {
+        // Never earlier than asked for.
+        let ms = delay.as_nanos().div_ceil(1_000_000);
+        match i64::try_from(ms) {
+            Ok(0) => self.now(),
+            Ok(ms) => self.now().set(name::TIMER_DELAY_MS, &ms.to_string()),
+            Err(_) => self.refuse(format!("a delay of {delay:?} is longer than time goes")),
+        }
+    }
+
+    /// Delivers the message at a time, in milliseconds since the Unix epoch: to the second, up to
+    /// three days ahead unless the broker is configured otherwise. A time that is over is at once.
+    ///
+    /// Brokers of 5.x keep timed messages. **4.9 knows none: it delivers at once.** There, delay
+    /// levels work.
+    #[must_use]
+    pub fn deliver_at(self, time_ms: i64) -> Self {
+        self.now().set(name::TIMER_DELIVER_MS, &time_ms.to_string())
+    }
+
+    /// Without any delay.
+    fn now(mut self) -> Self {
+        for delay in [name::DELAY_TIME_LEVEL, name::TIMER_DELAY_MS, name::TIMER_DELIVER_MS] {
+            self.properties.remove(delay);
+        }
+        self
     }
 
     /// Sets the application's flag, which RocketMQ only carries.
@@ -150,6 +187,11 @@ const RESERVED: &[&str] = &[
     name::DLQ_ORIGIN_MESSAGE_ID,
     name::CRC32,
     name::TRANSACTION_ID,
+    name::TIMER_DELAY_SEC,
+    name::TIMER_DELAY_MS,
+    name::TIMER_DELIVER_MS,
+    name::TIMER_OUT_MS,
+    name::TIMER_DEL_UNIQKEY,
     "MIN_OFFSET",
     "MAX_OFFSET",
     "TRANSACTION_CHECK_TIMES",
@@ -209,6 +251,23 @@ mod tests {
         assert!(message.invalid.unwrap().contains("0x01"));
         assert!(Message::new("t", "b").property("KEYS", "1").invalid.is_some());
         assert!(Message::new("t", "b").property("mine", "").invalid.is_some());
+    }
+
+    #[test]
+    fn of_several_delays_the_last_one_counts() {
+        let timed = Message::new("t", "b").delay_level(3).delay(Duration::from_micros(1_500));
+        assert_eq!((timed.get("DELAY"), timed.get("TIMER_DELAY_MS")), (None, Some("2")));
+        let at = timed.deliver_at(1_700_000_000_000);
+        assert_eq!(at.get("TIMER_DELAY_MS"), None);
+        assert_eq!(at.get("TIMER_DELIVER_MS"), Some("1700000000000"));
+        let now = at.delay(Duration::ZERO);
+        assert!(
+            ["DELAY", "TIMER_DELAY_MS", "TIMER_DELIVER_MS"]
+                .map(|name| now.get(name))
+                .iter()
+                .all(Option::is_none)
+        );
+        assert!(now.delay(Duration::MAX).invalid.is_some());
     }
 
     #[test]

@@ -25,6 +25,14 @@ export interface Message {
   properties?: Readonly<Record<string, string>> | undefined
   /** Delivers it later: 1 to 18 are 1 s, 5 s, 10 s, 30 s, 1 to 10 min, 20 min, 30 min, 1 h, 2 h. */
   delayLevel?: number | undefined
+  /**
+   * Delivers it after so many milliseconds: to the second, for up to three days unless the broker
+   * is configured otherwise. Brokers of 5.x keep timed messages; 4.9 knows none and delivers at
+   * once. Give one of `delayLevel`, `delayMs` and `deliverAt`.
+   */
+  delayMs?: number | undefined
+  /** Delivers it at this time, a `Date` or milliseconds since the Unix epoch; otherwise as `delayMs`. */
+  deliverAt?: Date | number | undefined
   /** The application's flag, which RocketMQ only carries. */
   flag?: number | undefined
 }
@@ -43,6 +51,8 @@ export interface Receipt {
   status: 'Stored' | 'FlushDiskTimeout' | 'FlushSlaveTimeout' | 'SlaveNotAvailable'
   /** How many attempts it took. */
   attempts: number
+  /** What a message sent for later can be taken back with; see {@link Producer.recall}. */
+  recallHandle?: string
 }
 
 /** What a delivery needs of its consumer. */

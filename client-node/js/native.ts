@@ -8,6 +8,8 @@ export interface MessageExtra {
   keys?: string[]
   properties?: string[]
   delayLevel?: number
+  delayMs?: number
+  deliverAtMs?: number
   flag?: number
   queue?: MessageQueue
   shard?: string
@@ -22,6 +24,7 @@ export interface ReceiptFields {
   queueOffset: number
   status: string
   attempts: number
+  recallHandle?: string
 }
 
 export interface DrainFields {
@@ -119,6 +122,7 @@ export interface NativeProducer {
     key: string | undefined,
     extra: MessageExtra | undefined,
   ): void
+  recall(tag: number, handle: string): void
   cancel(tag: number): void
   close(): void
 }

@@ -1,6 +1,6 @@
 /** Sending. */
 import { argumentError, closedError } from './error.js'
-import { begin, forget, type Call } from './loop.js'
+import { begin, forget, request, type Call } from './loop.js'
 import type { Message, MessageQueue, Receipt } from './message.js'
 import type { MessageExtra, NativeProducer, ReceiptFields } from './native.js'
 
@@ -106,6 +106,7 @@ class Send implements Call {
       queueOffset: fields.queueOffset,
       status: fields.status as Receipt['status'],
       attempts: fields.attempts,
+      ...(fields.recallHandle != null && { recallHandle: fields.recallHandle }),
     })
   }
 
@@ -255,6 +256,19 @@ export class Producer {
     return this.#enter(message, undefined, true) as Promise<void>
   }
 
+  /**
+   * Takes back a message that was sent for later, by its receipt's `recallHandle`. The broker does
+   * not deliver it if it still waits; there is no telling whether it did. Brokers take messages back
+   * from 5.3.1 on, and with their setting `recallMessageEnable=true`.
+   */
+  async recall(handle: string): Promise<void> {
+    if (this.#closed !== undefined) throw closedError('recall', 'the producer is closed')
+    await request(
+      (tag) => this.#native.recall(tag, handle),
+      () => undefined,
+    )
+  }
+
   /** Waits for the sends under way, and leaves the group. */
   close(): Promise<void> {
     this.#closed ??= this.#gate.idle().then(() => {
@@ -281,14 +295,22 @@ export class Producer {
   }
 }
 
+function timeOf(what: string, time: Date | number): number {
+  const ms = Number(time)
+  if (!Number.isFinite(ms) || ms < 0) throw argumentError('send', `${what} is no time: ${time}`)
+  return ms
+}
+
 /** What most messages do without; `undefined` for those. */
 function extraOf(message: Message, options: SendOptions | undefined): MessageExtra | undefined {
-  const { keys, properties, delayLevel, flag } = message
+  const { keys, properties, delayLevel, delayMs, deliverAt, flag } = message
   const { queue, shard, timeoutMs } = options ?? {}
   const isPlain =
     keys === undefined &&
     properties === undefined &&
     delayLevel === undefined &&
+    delayMs === undefined &&
+    deliverAt === undefined &&
     flag === undefined &&
     queue === undefined &&
     shard === undefined &&
@@ -297,7 +319,12 @@ function extraOf(message: Message, options: SendOptions | undefined): MessageExt
   const extra: MessageExtra = {}
   if (keys !== undefined) extra.keys = [...keys]
   if (properties !== undefined) extra.properties = Object.entries(properties).flat()
+  if ([delayLevel, delayMs, deliverAt].filter((delay) => delay !== undefined).length > 1) {
+    throw argumentError('send', 'give one of delayLevel, delayMs and deliverAt')
+  }
   if (delayLevel !== undefined) extra.delayLevel = delayLevel
+  if (delayMs !== undefined) extra.delayMs = timeOf('delayMs', delayMs)
+  if (deliverAt !== undefined) extra.deliverAtMs = timeOf('deliverAt', deliverAt)
   if (flag !== undefined) extra.flag = flag
   if (queue !== undefined) extra.queue = queue
   if (shard !== undefined) extra.shard = shard

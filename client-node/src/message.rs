@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes};
 use napi_derive::napi;
 use oxmq::{Delivery, Message, MessageQueue};
 
-use crate::runtime::offset_number;
+use crate::runtime::{millis, offset_number};
 
 /// One queue of a topic.
 #[napi(object)]
@@ -40,6 +40,10 @@ pub struct MessageExtra {
     pub properties: Option<Vec<String>>,
     /// Level of delay.
     pub delay_level: Option<u32>,
+    /// Delay.
+    pub delay_ms: Option<f64>,
+    /// Delivery time, ms since the Unix epoch.
+    pub deliver_at_ms: Option<f64>,
     /// The application's flag.
     pub flag: Option<i32>,
     /// To this queue only.
@@ -74,7 +78,20 @@ pub(crate) fn build(
     }
     // A level beyond a byte is beyond all levels: the send refuses it as it refuses 255.
     let level = extra.delay_level.unwrap_or_default();
-    message.delay_level(u8::try_from(level).unwrap_or(u8::MAX)).flag(extra.flag.unwrap_or_default())
+    message = message.delay_level(u8::try_from(level).unwrap_or(u8::MAX));
+    if let Some(delay) = extra.delay_ms {
+        message = message.delay(millis(delay));
+    }
+    if let Some(time) = extra.deliver_at_ms {
+        message = message.deliver_at(whole_ms(time));
+    }
+    message.flag(extra.flag.unwrap_or_default())
+}
+
+/// A time in whole milliseconds, never an earlier one.
+#[expect(clippy::cast_possible_truncation, reason = "what no time reaches becomes the last one")]
+fn whole_ms(time: f64) -> i64 {
+    time.ceil() as i64
 }
 
 /// Writes deliveries one after the other, each a head and its texts. All numbers big-endian.

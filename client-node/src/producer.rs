@@ -71,6 +71,8 @@ pub struct ReceiptFields {
     pub status: &'static str,
     /// How many attempts it took.
     pub attempts: u32,
+    /// What a timed message can be taken back with.
+    pub recall_handle: Option<String>,
 }
 
 impl From<&Receipt> for ReceiptFields {
@@ -83,6 +85,7 @@ impl From<&Receipt> for ReceiptFields {
             queue_offset: offset_number(receipt.queue_offset),
             status: receipt.status.name(),
             attempts: receipt.attempts,
+            recall_handle: receipt.recall_handle.clone(),
         }
     }
 }
@@ -142,6 +145,14 @@ impl NativeProducer {
         self.shared.run(tag(number), async move {
             producer.send_oneway(message).await.map(|()| Outcome::Done)
         })
+    }
+
+    /// Takes a timed message back.
+    #[napi]
+    pub fn recall(&self, number: f64, handle: String) -> Result<()> {
+        let producer = self.open()?;
+        self.shared
+            .run(tag(number), async move { producer.recall(&handle).await.map(|_| Outcome::Done) })
     }
 
     /// Stops the retries of a send.

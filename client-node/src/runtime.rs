@@ -121,7 +121,7 @@ pub struct Detail {
     pub error: Option<ErrorFields>,
     /// A consumer was drained.
     pub drained: Option<DrainFields>,
-    /// A send whose texts are too long for the text buffer.
+    /// A send whose texts are too long for the text buffer, or that can be taken back.
     pub receipt: Option<ReceiptFields>,
 }
 
@@ -327,7 +327,11 @@ impl Hub {
         room: &'t mut [u8],
     ) -> &'t mut [u8] {
         let receipt = match completion.outcome {
-            Ok(Outcome::Receipt(receipt)) if text_bytes(&receipt) <= room.len() => receipt,
+            Ok(Outcome::Receipt(receipt))
+                if receipt.recall_handle.is_none() && text_bytes(&receipt) <= room.len() =>
+            {
+                receipt
+            }
             other => {
                 self.write_other(completion.tag, other, record);
                 return room;

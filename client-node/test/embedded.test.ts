@@ -22,6 +22,25 @@ test('two_hours_of_delay_pass_in_milliseconds', async () => {
   expect((await next(consumer)).text()).toBe('in two hours')
 })
 
+test('a_message_comes_at_its_time_unless_it_was_taken_back', async () => {
+  await using broker = await DevBroker.start({ settings: { recallMessageEnable: true } })
+  await using client = await connect(broker.nameServer)
+  const producer = await client.producer('p')
+  const consumer = await fromFirst(client, 'g', 'timed').start()
+  const at = new Date(broker.now()! + TWO_HOURS_MS)
+  await producer.send({ topic: 'timed', body: 'in a day', delayMs: 86_400_000 })
+  await producer.send({ topic: 'timed', body: 'at', deliverAt: at })
+  const receipt = await producer.send({ topic: 'timed', body: 'never', deliverAt: at })
+  await producer.recall(receipt.recallHandle!)
+  await broker.advance(TWO_HOURS_MS + 1_000)
+  expect((await next(consumer)).text()).toBe('at')
+  await broker.advance(86_400_000)
+  expect((await next(consumer)).text()).toBe('in a day')
+  await expect(producer.recall('nonsense')).rejects.toThrow(/recallHandle/)
+  const both = { topic: 'timed', body: 'x', delayMs: 1, delayLevel: 1 }
+  await expect(producer.send(both)).rejects.toThrow(/one of/)
+})
+
 test('a_retry_delay_passes_when_the_clock_is_moved', async () => {
   await using broker = await DevBroker.start()
   await using client = await connect(broker.nameServer)

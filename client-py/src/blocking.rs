@@ -241,12 +241,15 @@ impl BlockingProducer {
         keys: Option<&Bound<'_, PyAny>>,
         properties: Option<&Bound<'_, PyDict>>,
         delay_level: i64,
+        delay: Option<f64>,
+        deliver_at: Option<f64>,
         flag: i32,
         shard: Option<String>,
         to_queue: Option<MessageQueue>,
         timeout: Option<f64>,
     ) -> PyResult<Handle> {
-        let parts = Parts { topic, body, tag, key, keys, properties, delay_level, flag };
+        let parts =
+            Parts { topic, body, tag, key, keys, properties, delay_level, delay, deliver_at, flag };
         self.submit(py, parts.build()?, &send_options(shard, to_queue, timeout)?)
     }
 
@@ -254,6 +257,13 @@ impl BlockingProducer {
     fn send_all_nowait(&self, py: Python<'_>, messages: Vec<Py<Message>>) -> PyResult<Vec<Handle>> {
         let options = SendOptions::default();
         messages.iter().map(|message| self.submit(py, message.get().0.clone(), &options)).collect()
+    }
+
+    /// Takes a timed message back; returns its id.
+    fn recall(&self, py: Python<'_>, handle: String) -> PyResult<String> {
+        let producer = self.producer.get()?.clone();
+        let recalled = block_on(py, async move { producer.recall(&handle).await })?;
+        or_exception(py, recalled)
     }
 
     /// Hands a message to a connection.

@@ -7,6 +7,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use crate::client::seconds;
+
 /// The parts of a message, as keyword arguments bring them.
 pub(crate) struct Parts<'a, 'py> {
     pub(crate) topic: &'a str,
@@ -16,6 +18,10 @@ pub(crate) struct Parts<'a, 'py> {
     pub(crate) keys: Option<&'a Bound<'py, PyAny>>,
     pub(crate) properties: Option<&'a Bound<'py, PyDict>>,
     pub(crate) delay_level: i64,
+    /// Seconds.
+    pub(crate) delay: Option<f64>,
+    /// Seconds since the Unix epoch.
+    pub(crate) deliver_at: Option<f64>,
     pub(crate) flag: i32,
 }
 
@@ -42,6 +48,22 @@ impl Parts<'_, '_> {
             let level = u8::try_from(self.delay_level).ok().filter(|level| *level <= 18);
             let bad = || PyValueError::new_err("delay_level is 0 (at once) to 18");
             message = message.delay_level(level.ok_or_else(bad)?);
+        }
+        if i32::from(self.delay_level != 0)
+            + i32::from(self.delay.is_some())
+            + i32::from(self.deliver_at.is_some())
+            > 1
+        {
+            let what = "give one of delay_level, delay and deliver_at";
+            return Err(PyValueError::new_err(what));
+        }
+        if let Some(delay) = self.delay {
+            message = message.delay(seconds("delay", delay)?);
+        }
+        if let Some(time) = self.deliver_at {
+            // Never earlier than asked for.
+            let since_epoch = seconds("deliver_at", time)?.as_nanos().div_ceil(1_000_000);
+            message = message.deliver_at(i64::try_from(since_epoch).unwrap_or(i64::MAX));
         }
         Ok(message)
     }
@@ -84,7 +106,7 @@ pub(crate) struct Message(pub(crate) CoreMessage);
 #[pymethods]
 impl Message {
     #[new]
-    #[pyo3(signature = (topic, body, *, tag=None, key=None, keys=None, properties=None, delay_level=0, flag=0))]
+    #[pyo3(signature = (topic, body, *, tag=None, key=None, keys=None, properties=None, delay_level=0, delay=None, deliver_at=None, flag=0))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments, seen from Python")]
     fn new(
         topic: &str,
@@ -94,9 +116,12 @@ impl Message {
         keys: Option<&Bound<'_, PyAny>>,
         properties: Option<&Bound<'_, PyDict>>,
         delay_level: i64,
+        delay: Option<f64>,
+        deliver_at: Option<f64>,
         flag: i32,
     ) -> PyResult<Self> {
-        let parts = Parts { topic, body, tag, key, keys, properties, delay_level, flag };
+        let parts =
+            Parts { topic, body, tag, key, keys, properties, delay_level, delay, deliver_at, flag };
         parts.build().map(Self)
     }
 
@@ -192,6 +217,11 @@ impl Receipt {
     #[getter]
     fn attempts(&self) -> u32 {
         self.0.attempts
+    }
+
+    #[getter]
+    fn recall_handle(&self) -> Option<&str> {
+        self.0.recall_handle.as_deref()
     }
 
     fn __repr__(&self) -> String {

@@ -1,6 +1,7 @@
 //! Sending from an event loop.
 
 use oxmq::SendOptions;
+use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -55,12 +56,15 @@ impl Producer {
         keys: Option<&Bound<'_, PyAny>>,
         properties: Option<&Bound<'_, PyDict>>,
         delay_level: i64,
+        delay: Option<f64>,
+        deliver_at: Option<f64>,
         flag: i32,
         shard: Option<String>,
         to_queue: Option<MessageQueue>,
         timeout: Option<f64>,
     ) -> PyResult<u64> {
-        let parts = Parts { topic, body, tag, key, keys, properties, delay_level, flag };
+        let parts =
+            Parts { topic, body, tag, key, keys, properties, delay_level, delay, deliver_at, flag };
         let options = send_options(shard, to_queue, timeout)?;
         queue.send(py, self.0.get()?, parts.build()?, options, future)
     }
@@ -79,12 +83,30 @@ impl Producer {
         keys: Option<&Bound<'_, PyAny>>,
         properties: Option<&Bound<'_, PyDict>>,
         delay_level: i64,
+        delay: Option<f64>,
+        deliver_at: Option<f64>,
         flag: i32,
     ) -> PyResult<u64> {
-        let parts = Parts { topic, body, tag, key, keys, properties, delay_level, flag };
+        let parts =
+            Parts { topic, body, tag, key, keys, properties, delay_level, delay, deliver_at, flag };
         let (producer, message) = (self.0.get()?.producer.clone(), parts.build()?);
         let send = async move { producer.send_oneway(message).await };
         queue.call(py, future, send, |py, sent| or_exception(py, sent).map(|()| py.None()))
+    }
+
+    /// Takes a timed message back; the future gets its id.
+    fn recall(
+        &self,
+        py: Python<'_>,
+        queue: &Queue,
+        future: Py<PyAny>,
+        handle: String,
+    ) -> PyResult<u64> {
+        let producer = self.0.get()?.producer.clone();
+        let recall = async move { producer.recall(&handle).await };
+        queue.call(py, future, recall, |py, recalled| {
+            or_exception(py, recalled).and_then(|id| id.into_py_any(py))
+        })
     }
 
     /// The future of a send was cancelled: stops its retries.

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import oxmq
@@ -74,6 +75,41 @@ def test_a_port_in_use_is_one_clear_sentence() -> None:
             taken.start()
     with pytest.raises(RuntimeError, match="has not started"):
         _ = taken.name_server
+
+
+async def test_a_message_comes_at_its_time_unless_it_was_taken_back() -> None:
+    settings = {"recallMessageEnable": True}
+    async with DevBroker(settings=settings) as broker, oxmq.connect(broker.name_server) as client:
+        producer = await client.producer("p")
+        await producer.send("t", b"in a day", delay=86_400)
+        at = time.time() + 7_200
+        await producer.send("t", b"at", deliver_at=at)
+        receipt = await producer.send("t", b"never", deliver_at=at)
+        assert receipt.recall_handle is not None
+        assert await producer.recall(receipt.recall_handle) == receipt.message_id
+        with pytest.raises(ValueError, match="one of"):
+            producer.send("t", b"x", delay=1, delay_level=1)
+        with pytest.raises(oxmq.InvalidArgument):
+            await producer.recall("nonsense")
+        async with client.push_consumer("g", {"t": "*"}, consume_from="first") as consumer:
+            for seconds, body in [(7_201, b"at"), (86_400, b"in a day")]:
+                await broker.advance(seconds)
+                async with asyncio.timeout(10):
+                    delivery = await consumer.next()
+                assert delivery is not None
+                assert delivery.body == body
+
+
+def test_threads_time_and_take_back_too() -> None:
+    settings = {"recallMessageEnable": True}
+    with (
+        DevBroker(settings=settings) as broker,
+        oxmq.blocking.connect(broker.name_server) as client,
+    ):
+        producer = client.producer("p")
+        receipt = producer.send("t", b"x", delay=60)
+        assert receipt.recall_handle is not None
+        assert producer.recall(receipt.recall_handle) == receipt.message_id
 
 
 async def test_its_clock_moves_when_told() -> None:

@@ -29,6 +29,34 @@ async fn next(stream: &ConsumerStream) -> Delivery {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_comes_at_its_time_unless_it_was_taken_back() {
+    let mut options = Options::for_tests();
+    options.settings.set_pair("recallMessageEnable=true").unwrap();
+    let broker = Broker::start(options).await.unwrap();
+    let client = client_of(&broker).await;
+    let producer = client.producer("p").start().await.unwrap();
+    let stream = stream(&client, "timed").await;
+    let message = |body: &'static str| Message::new("timed", body);
+    let at = broker.clock().now_ms() + 7_200_000;
+    producer.send(message("in a day").delay(24 * HOUR)).await.unwrap();
+    producer.send(message("at").deliver_at(at)).await.unwrap();
+    let receipt = producer.send(message("never").deliver_at(at)).await.unwrap();
+    let handle = receipt.recall_handle.unwrap();
+    assert_eq!(producer.recall(&handle).await.unwrap(), receipt.message_id);
+    for (wait, body) in [(2 * HOUR + Duration::from_secs(1), "at"), (24 * HOUR, "in a day")] {
+        broker.advance(wait).await;
+        assert_eq!(&next(&stream).await.body[..], body.as_bytes());
+    }
+    let error = producer.recall("nonsense").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    let error = producer.recall(&handle).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Rejected(_)), "too late: {error}");
+    let too_far = producer.send(message("x").delay(100 * 24 * HOUR)).await.unwrap_err();
+    assert_eq!(too_far.stored(), Stored::No);
+    broker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_hours_until_redelivery_pass_when_the_test_says_so() {
     let broker = Broker::start(Options::for_tests()).await.unwrap();
     let client = client_of(&broker).await;

@@ -8,6 +8,7 @@ use oxmq::protocol::body::{Body, DataVersion, KVTable};
 use oxmq::protocol::command::BROKER_VERSION;
 use oxmq::protocol::header::GetBrokerConfigResponseHeader;
 use oxmq::protocol::message::Record;
+use oxmq::protocol::names::TIMER_TOPIC;
 
 use crate::core::Core;
 use crate::reply::Reply;
@@ -49,6 +50,10 @@ pub(crate) fn runtime_info(core: &Core) -> Reply {
     let earliest = earliest.as_deref().map(Record::decode).and_then(|read| read.ok().flatten());
     let earliest = earliest.map_or(-1, |(record, _)| record.store_timestamp);
     set("earliestMessageTimeStamp", earliest.to_string());
+    let (timer_offset, timer_waiting) = core.timer.progress();
+    let timer_end = core.store.max_offset(TIMER_TOPIC, 0);
+    set("timerOffsetBehind", (timer_end - timer_offset).to_string());
+    set("timerCongestNum", timer_waiting.to_string());
     for (level, (offset, end)) in core.schedule.progress(&core.store) {
         set(&format!("scheduleMessageOffset_{level}"), format!("{offset},{end}"));
     }

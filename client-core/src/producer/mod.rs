@@ -7,6 +7,7 @@
 //! ```
 
 mod fault;
+mod recall;
 mod receipt;
 mod retry;
 mod select;

@@ -21,6 +21,9 @@ pub struct Receipt {
     pub status: StoredStatus,
     /// How many attempts it took.
     pub attempts: u32,
+    /// What a message sent for later can be taken back with, see
+    /// [`Producer::recall`](crate::Producer::recall). From brokers of 5.3.1 on.
+    pub recall_handle: Option<String>,
 }
 
 /// How safely a message is stored. Every one of them is a success.
@@ -76,6 +79,7 @@ impl Receipt {
             queue_offset: fields.required("queueOffset")?,
             status,
             attempts,
+            recall_handle: fields.optional("recallHandle")?,
         })
     }
 }

@@ -37,6 +37,8 @@ class Message:
         keys: Iterable[str] | None = None,
         properties: dict[str, str] | None = None,
         delay_level: int = 0,
+        delay: float | None = None,
+        deliver_at: float | None = None,
         flag: int = 0,
     ) -> Message: ...
     @property
@@ -67,6 +69,9 @@ class Receipt:
     @property
     def attempts(self) -> int:
         """How many attempts it took."""
+    @property
+    def recall_handle(self) -> str | None:
+        """What a message sent for later can be taken back with; see `Producer.recall`."""
 
 class Received:
     """A message received."""
@@ -170,6 +175,7 @@ class Queue:
     def fileno(self) -> int: ...
     def wait(self, seconds: float) -> bool: ...
     def drain(self) -> bool: ...
+    def recall(self, queue: Queue, future: _Future, handle: str) -> int: ...
     def cancel(self, tag: int) -> None: ...
     def pending(self) -> int: ...
 
@@ -202,6 +208,8 @@ class Producer:
         keys: Iterable[str] | None,
         properties: Mapping[str, str] | None,
         delay_level: int,
+        delay: float | None,
+        deliver_at: float | None,
         flag: int,
         shard: str | None,
         to_queue: MessageQueue | None,
@@ -218,6 +226,8 @@ class Producer:
         keys: Iterable[str] | None,
         properties: Mapping[str, str] | None,
         delay_level: int,
+        delay: float | None,
+        deliver_at: float | None,
         flag: int,
     ) -> int: ...
     def cancel(self, tag: int) -> None: ...
@@ -253,12 +263,15 @@ class BlockingProducer:
         keys: Iterable[str] | None,
         properties: Mapping[str, str] | None,
         delay_level: int,
+        delay: float | None,
+        deliver_at: float | None,
         flag: int,
         shard: str | None,
         to_queue: MessageQueue | None,
         timeout: float | None,
     ) -> Handle: ...
     def send_all_nowait(self, messages: list[Message]) -> list[Handle]: ...
+    def recall(self, handle: str) -> str: ...
     def send_oneway(self, message: Message) -> None: ...
 
 @final

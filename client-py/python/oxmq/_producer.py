@@ -37,6 +37,8 @@ class Producer:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         delay_level: int = 0,
+        delay: float | None = None,
+        deliver_at: float | None = None,
         flag: int = 0,
         shard: str | None = None,
         queue: MessageQueue | None = None,
@@ -57,6 +59,11 @@ class Producer:
             properties: Properties of the application's own.
             delay_level: Delivers it later: 1 to 18, which are 1 s, 5 s, 10 s, 30 s, 1 to 10 min,
                 20 min, 30 min, 1 h and 2 h unless the broker is configured otherwise.
+            delay: Delivers it after so many seconds: to the second, for up to three days unless
+                the broker is configured otherwise. Brokers of 5.x keep timed messages; 4.9 knows
+                none and delivers at once.
+            deliver_at: Delivers it at this time, in seconds since the Unix epoch as `time.time()`
+                counts them; otherwise as `delay`.
             flag: The application's flag, which RocketMQ only carries.
             shard: Messages of equal shards go to the same queue, in their order.
             queue: To this queue only.
@@ -71,7 +78,7 @@ class Producer:
         try:
             future.tag = self._native.send(
                 self._queue, future, topic, body, tag, key, keys, properties,
-                delay_level, flag, shard, queue, timeout,
+                delay_level, delay, deliver_at, flag, shard, queue, timeout,
             )  # fmt: skip
         except OxmqError as error:
             future.set_exception(error)
@@ -79,6 +86,16 @@ class Producer:
         future.queue = self._queue
         future.producer = self._native
         return future
+
+    def recall(self, handle: str) -> asyncio.Future[str]:
+        """Takes back a message that was sent for later, by its receipt's `recall_handle`.
+
+        Await the future returned for the message's id. The broker does not deliver it if it still
+        waits; there is no telling whether it did. Brokers take messages back from 5.3.1 on, and
+        with their setting `recallMessageEnable=true`.
+        """
+        queue = _events.queue_of(asyncio.get_running_loop())
+        return _events.call(queue, self._native.recall, handle)
 
     def send_oneway(
         self,
@@ -90,6 +107,8 @@ class Producer:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         delay_level: int = 0,
+        delay: float | None = None,
+        deliver_at: float | None = None,
         flag: int = 0,
     ) -> asyncio.Future[None]:
         """Hands a message to a connection and does not wait for an answer.
@@ -102,5 +121,5 @@ class Producer:
             properties = dict(properties)
         return _events.call(
             queue, self._native.send_oneway, topic, body, tag, key, keys, properties,
-            delay_level, flag,
+            delay_level, delay, deliver_at, flag,
         )  # fmt: skip

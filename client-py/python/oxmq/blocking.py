@@ -44,6 +44,8 @@ class Producer:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         delay_level: int = 0,
+        delay: float | None = None,
+        deliver_at: float | None = None,
         flag: int = 0,
         shard: str | None = None,
         queue: MessageQueue | None = None,
@@ -52,7 +54,8 @@ class Producer:
         """Sends a message and waits for the receipt; see `oxmq.Producer.send`."""
         handle = self.send_nowait(
             topic, body, tag=tag, key=key, keys=keys, properties=properties,
-            delay_level=delay_level, flag=flag, shard=shard, queue=queue, timeout=timeout,
+            delay_level=delay_level, delay=delay, deliver_at=deliver_at, flag=flag,
+            shard=shard, queue=queue, timeout=timeout,
         )  # fmt: skip
         try:
             return handle.result()
@@ -69,6 +72,8 @@ class Producer:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         delay_level: int = 0,
+        delay: float | None = None,
+        deliver_at: float | None = None,
         flag: int = 0,
         shard: str | None = None,
         queue: MessageQueue | None = None,
@@ -81,8 +86,9 @@ class Producer:
         if properties is not None:
             properties = dict(properties)
         return self._native.send_nowait(
-            topic, body, tag, key, keys, properties, delay_level, flag, shard, queue, timeout
-        )
+            topic, body, tag, key, keys, properties, delay_level, delay, deliver_at, flag,
+            shard, queue, timeout,
+        )  # fmt: skip
 
     @overload
     def send_many(
@@ -117,6 +123,13 @@ class Producer:
                 raise outcome
             receipts.append(outcome)
         return receipts
+
+    def recall(self, handle: str) -> str:
+        """Takes back a message that was sent for later; see `oxmq.Producer.recall`."""
+        try:
+            return self._native.recall(handle)
+        finally:
+            _log.forward()
 
     def send_oneway(self, message: Message) -> None:
         """Hands a message to a connection and does not wait for an answer: it may be lost."""

@@ -243,7 +243,7 @@ impl TimerLog {
         while self.files.len() > 1 {
             let Some(first) = self.files.front() else { break };
             let newest = self.read(first.start + last_unit)?;
-            if !newest.is_some_and(|unit| unit.physical_offset < physical_offset) {
+            if newest.is_none_or(|unit| unit.physical_offset >= physical_offset) {
                 break;
             }
             let path = first.file.path();

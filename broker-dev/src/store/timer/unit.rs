@@ -21,6 +21,8 @@ use oxmq::protocol::message::record::MAGIC_BLANK;
 
 /// Bytes of an entry.
 pub(crate) const UNIT_BYTES: usize = 52;
+/// The same, as an entry says it.
+const UNIT_SIZE: i32 = 52;
 /// Bytes that end a file.
 pub(crate) const BLANK_BYTES: usize = 16;
 /// Bit of the magic that every entry has.
@@ -62,7 +64,7 @@ impl TimerUnit {
         let delete = if self.is_delete { DELETE } else { 0 };
         let mut bytes = [0; UNIT_BYTES];
         let fields: [&[u8]; 8] = [
-            &(UNIT_BYTES as i32).to_be_bytes(),
+            &UNIT_SIZE.to_be_bytes(),
             &self.previous.to_be_bytes(),
             &(DEFAULT | roll | delete).to_be_bytes(),
             &self.write_ms.to_be_bytes(),
@@ -81,7 +83,7 @@ impl TimerUnit {
     /// Reads an entry; `None` if the bytes are none.
     pub(crate) fn decode(bytes: &[u8; UNIT_BYTES]) -> Option<Self> {
         let mut rest = bytes.as_slice();
-        if next_i32(&mut rest)? != UNIT_BYTES as i32 {
+        if next_i32(&mut rest)? != UNIT_SIZE {
             return None;
         }
         let previous = next_i64(&mut rest)?;
