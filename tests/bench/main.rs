@@ -15,6 +15,7 @@
 mod append;
 #[path = "../../broker-dev/benches/append/work.rs"]
 mod append_work;
+mod backlog;
 mod clients;
 mod delivery;
 mod echo;
@@ -22,6 +23,7 @@ mod index;
 mod latencies;
 mod load;
 mod long_append;
+mod many_queues;
 mod pipelined;
 mod proc;
 mod recovery;
@@ -49,7 +51,8 @@ struct Arguments {
     /// How often each figure is taken; the median counts. Otherwise 3, or 1 if quick.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     rounds: Option<u8>,
-    /// Only these: start, append, sync, long-append, index, recovery, single, pipelined, delivery, clients.
+    /// Only these: start, append, sync, long-append, index, recovery, backlog, queues, single,
+    /// pipelined, delivery, clients.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     only: Vec<String>,
     /// Apache releases to compare with; none with an empty text.
@@ -105,13 +108,15 @@ impl Effort {
 type Figure = (&'static str, fn(&mut Servers, Effort, &mut Report));
 
 /// In this order: what starts its own servers comes before the long-running ones are up.
-const FIGURES: [Figure; 10] = [
+const FIGURES: [Figure; 12] = [
     ("start", startup::measure),
     ("append", append::measure),
     ("sync", sync::measure),
     ("long-append", long_append::measure),
     ("index", index::measure),
     ("recovery", recovery::measure),
+    ("backlog", backlog::measure),
+    ("queues", many_queues::measure),
     ("clients", clients::measure),
     ("single", single::measure),
     ("pipelined", pipelined::measure),

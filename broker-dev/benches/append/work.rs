@@ -18,8 +18,13 @@ const TOPIC: &str = "orders";
 
 /// An ordinary message.
 pub(crate) fn message(body: &[u8], queue_id: i32) -> PutMessage<'_> {
+    message_to(TOPIC, queue_id, body)
+}
+
+/// A message like any other.
+pub(crate) fn message_to<'a>(topic: &'a str, queue_id: i32, body: &'a [u8]) -> PutMessage<'a> {
     PutMessage {
-        topic: TOPIC,
+        topic,
         queue_id,
         flag: 0,
         sys_flag: 0,
@@ -36,8 +41,8 @@ pub(crate) fn message(body: &[u8], queue_id: i32) -> PutMessage<'_> {
 /// Bytes of the record of such a message.
 const RECORD_BYTES: usize = 91 + BODY_BYTES + TOPIC.len() + PROPERTIES.len();
 
-fn folder() -> tempfile::TempDir {
-    // The disk that stores live on, not a temporary file system in memory.
+/// A folder on the disk that stores live on, not in a temporary file system in memory.
+pub(crate) fn folder() -> tempfile::TempDir {
     let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
     tempfile::tempdir_in(target).expect("a folder in target/")
 }

@@ -11,7 +11,7 @@ use super::commit_log::{Found, check};
 use super::disk::Disk;
 use super::error::StoreError;
 use super::mapped_file::MappedWriter;
-use super::mapped_file_queue::MappedFileQueue;
+use super::mapped_file_queue::{self, MappedFileQueue};
 
 /// Copies bytes into one mapped file after another.
 #[derive(Debug)]
@@ -60,4 +60,21 @@ pub fn sound_records(bytes: &[u8], start: i64) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// Maps the files of a folder one after the other and shows the bytes of each.
+///
+/// # Errors
+/// A file cannot be opened or mapped.
+pub fn scan(
+    dir: &Path,
+    disk: Arc<dyn Disk>,
+    mut show: impl FnMut(&[u8]),
+) -> Result<(), StoreError> {
+    for found in mapped_file_queue::list(&*disk, dir)? {
+        let bytes = usize::try_from(found.length).unwrap_or(usize::MAX);
+        let files = MappedFileQueue::new(dir.to_path_buf(), bytes, Arc::clone(&disk));
+        show(files.open(&found)?.all());
+    }
+    Ok(())
 }

@@ -10,6 +10,10 @@ use super::engine::Store;
 /// Bytes of units looked at in one call, unless the caller asks for more messages than that.
 const SCAN_BYTES: usize = 16_000;
 
+/// Bytes from the first old message of a read on that the kernel is asked to bring in: the next
+/// reads of the same consumer then find them.
+const READ_AHEAD: usize = 1 << 20;
+
 /// Bounds of one [`Store::get`]. The first message comes whatever its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GetLimits {
@@ -226,6 +230,10 @@ impl Store {
                     }
                 }
                 Some(place) => {
+                    if is_old && result.count == 0 {
+                        let from = place.range.start;
+                        place.file.read_ahead(from..from.saturating_add(READ_AHEAD));
+                    }
                     result.count += usize::try_from(entry.count).unwrap_or(1);
                     result.bytes += length;
                     segments.add(place);

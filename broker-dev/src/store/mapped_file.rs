@@ -119,6 +119,22 @@ impl MappedFile {
         Some(Bytes::from_owner(Slice { file: Arc::clone(self), range }))
     }
 
+    /// Has the kernel read pages from the disk that will be looked at soon, without waiting for it.
+    pub(crate) fn read_ahead(&self, range: Range<usize>) {
+        let end = range.end.min(self.length());
+        #[cfg(unix)]
+        if range.start < end {
+            let length = end - range.start;
+            if let Err(error) =
+                self.map.advise_range(memmap2::Advice::WillNeed, range.start, length)
+            {
+                tracing::debug!(%error, "pages not read ahead");
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = end;
+    }
+
     /// Has the kernel bring in pages for writing, so that the writer does not wait for them.
     /// A kernel that cannot is no error: the writer then brings them in itself.
     pub(crate) fn touch(&self, range: Range<usize>) {

@@ -9,6 +9,7 @@
 //! │  files: read_at      │  memory: tail    │
 //! ```
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -291,7 +292,10 @@ impl QueueFiles {
     fn clean_behind(&self, mut offset: i64) -> Result<(), StoreError> {
         let file_bytes = self.home.file_bytes;
         let mut stretch = Vec::new();
-        while offset % file_bytes != 0 && offset < self.lock().files_end {
+        let files_end = self.lock().files_end;
+        // Not into the next file, but for one that nothing was written to yet.
+        let end = files_end.min(offset + file_bytes - offset.rem_euclid(file_bytes));
+        while offset < end {
             stretch.clear();
             let read = self.read_file(offset, CLEAN_STRETCH, &mut stretch)?;
             if stretch.iter().all(|byte| *byte == 0) {
@@ -344,6 +348,18 @@ impl QueueFiles {
         Ok(())
     }
 
+    /// Whether the files are on the same file system as another one.
+    pub(crate) fn are_on_disk_of(&self, other: &DiskFile) -> bool {
+        let device = |file: &DiskFile| file.file().metadata().map(|metadata| metadata.dev()).ok();
+        let last = self.lock().files_end - self.home.file_bytes;
+        self.file(last).is_ok_and(|file| device(&file).is_some_and(|on| device(other) == Some(on)))
+    }
+
+    /// Offset before which all is written to the files.
+    pub(crate) fn written(&self) -> i64 {
+        self.lock().written
+    }
+
     /// Notes that everything before an offset, and the folder, is on the disk.
     pub(crate) fn note_synced(&self, to: i64) {
         let mut state = self.lock();
@@ -386,12 +402,13 @@ impl QueueFiles {
             self.home.disk.remove_file(&file.path).context(&file.path, "remove")?;
         }
         let mut behind = Vec::new();
-        if end % self.home.file_bytes != 0 {
+        let files_end = self.lock().first + keep as i64 * self.home.file_bytes;
+        if end < files_end {
             self.read_file(end, CLEAN_STRETCH, &mut behind)?;
         }
         let mut state = self.lock();
         (state.written, state.synced) = (end, end);
-        state.files_end = state.first + keep as i64 * self.home.file_bytes;
+        state.files_end = files_end;
         state.may_be_unclean = behind.iter().any(|byte| *byte != 0);
         Ok(())
     }

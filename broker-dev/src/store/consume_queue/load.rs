@@ -26,6 +26,9 @@ impl ConsumeQueue {
     /// file puts the same bytes there. Files that are no part of a row, or have a wrong length, are
     /// removed: what they held is in the log.
     ///
+    /// Tells whether there was something behind those: units that are put back by recovery, remains
+    /// of an earlier life, or damaged ones.
+    ///
     /// # Errors
     /// A file cannot be read or removed.
     pub(crate) fn load(
@@ -33,31 +36,30 @@ impl ConsumeQueue {
         found: &[Found],
         ext_found: &[Found],
         rules: &Rules<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let unit_bytes = self.kind().unit_bytes() as i64;
         let count = self.files.take_over(found);
         let first = self.first_index();
         let mut window = Window::new(self);
-        let end = if count == 0 || is_from_before(&mut window, first, rules.born) {
-            first
-        } else {
-            kept_end(self, &mut window, first, rules)
-        };
+        let is_gone = count == 0 || is_from_before(&mut window, first, rules.born);
+        let (end, is_doubtful) =
+            if is_gone { (first, false) } else { kept_end(self, &mut window, first, rules) };
         let last = (first..end).rev().next().and_then(|index| window.entry(index));
         let base = window.entry(first).map(|entry| entry.offset);
-        let files = found.iter().take(count);
-        let keep = files.take_while(|file| file.start < end * unit_bytes).count();
+        // The file that the next unit comes into stays too: most often it gets the same ones again.
+        let files = found.iter().take(if is_gone { 0 } else { count });
+        let keep = files.take_while(|file| file.start <= end * unit_bytes).count();
         self.files.cut(found, keep, end * unit_bytes)?;
         if let Some(ext) = &self.ext {
             let last =
                 if ext_found.is_empty() { None } else { last_address(&mut window, first, end) };
             ext.load(ext_found, last)?;
         }
-        let Some(last) = last else { return Ok(()) };
+        let Some(last) = last else { return Ok(is_doubtful) };
         self.min.store(base.unwrap_or(last.offset), Ordering::Release);
         self.max.store(last.offset + last.count, Ordering::Release);
         self.is_fresh.store(false, Ordering::Release);
-        Ok(())
+        Ok(is_doubtful)
     }
 
     /// Ends loading: the next message follows the last unit, and the first readable one is the
@@ -81,8 +83,14 @@ fn is_from_before(window: &mut Window<'_>, first: i64, born: i64) -> bool {
         .is_some_and(|entry| entry.unit.physical_offset < born)
 }
 
-/// Number of the unit after the last one whose record starts before the cut and is the right one.
-fn kept_end(queue: &ConsumeQueue, window: &mut Window<'_>, first: i64, rules: &Rules<'_>) -> i64 {
+/// Number of the unit after the last one whose record starts before the cut and is the right one;
+/// and whether there was something behind it.
+fn kept_end(
+    queue: &ConsumeQueue,
+    window: &mut Window<'_>,
+    first: i64,
+    rules: &Rules<'_>,
+) -> (i64, bool) {
     let per_file = queue.files.file_bytes() / queue.kind().unit_bytes() as i64;
     let end = queue.end_index();
     let mut is_kept = |index: i64| {
@@ -95,7 +103,7 @@ fn kept_end(queue: &ConsumeQueue, window: &mut Window<'_>, first: i64, rules: &R
         })
     };
     if !is_kept(first) {
-        return first;
+        return (first, is_doubtful(window, first));
     }
     // The last file that begins with such a unit; in it, ever longer steps from its start, so that
     // a short queue costs one read.
@@ -124,7 +132,13 @@ fn kept_end(queue: &ConsumeQueue, window: &mut Window<'_>, first: i64, rules: &R
     {
         kept -= 1;
     }
-    kept
+    (kept, is_doubtful(window, kept))
+}
+
+/// Whether something was written behind the last unit that counts.
+fn is_doubtful(window: &mut Window<'_>, end: i64) -> bool {
+    let unit = window.entry(end).map(|entry| entry.unit);
+    unit.is_some_and(|unit| unit.physical_offset != 0 || unit.length != 0)
 }
 
 /// The address of the last extension that a unit points at.

@@ -212,8 +212,11 @@ impl ConsumeQueue {
         }
         if end == self.first_index() {
             let per_file = self.files.file_bytes() / self.unit_bytes();
-            end = offset - offset % per_file;
-            self.files.begin_at(end * self.unit_bytes());
+            let start = offset - offset % per_file;
+            if start != end {
+                self.files.begin_at(start * self.unit_bytes());
+                end = start;
+            }
         }
         let blanks = Unit::BLANK.encode().repeat(BLANKS);
         while end < offset {

@@ -11,6 +11,7 @@ use std::sync::{
 };
 
 use oxmq::protocol::message::record::Record;
+use oxmq::protocol::message::sys_flag;
 use oxmq::protocol::names::is_light_topic;
 
 use super::deleted::DeletedTopics;
@@ -21,10 +22,13 @@ use super::multi::{self, LIGHT_QUEUE};
 use super::queue::{ConsumeQueue, Entry, QueueKind};
 use super::recent::RecentQueues;
 use super::unit::Unit;
-use crate::store::disk::Disk;
-use crate::store::error::StoreError;
+use crate::store::disk::{Disk, DiskFile, Open};
+use crate::store::error::{Context, StoreError};
 use crate::store::mapped_file_queue::{self, MappedFileQueue};
 use crate::store::options::StoreOptions;
+
+/// So many queues are synced together with all else that is on their disk.
+const MANY_QUEUES: usize = 64;
 
 /// A queue that has a folder, or is in use.
 #[derive(Debug)]
@@ -63,6 +67,8 @@ pub(crate) struct QueueTable {
     multi_dispatch: bool,
     max_light_topics: usize,
     light_topics: AtomicUsize,
+    /// A file of the store, open since before anything was written.
+    anchor: DiskFile,
     /// Held by whoever opens a queue's files.
     loading: Mutex<()>,
     deleted: Arc<DeletedTopics>,
@@ -117,6 +123,7 @@ impl QueueTable {
             max_light_topics: options.max_light_topics,
             light_topics: AtomicUsize::new(light_topics),
             homes,
+            anchor: open_anchor(&**disk, options)?,
             loading: Mutex::default(),
             deleted,
             deletions: AtomicU64::new(0),
@@ -312,8 +319,11 @@ impl QueueTable {
         let queue = Arc::new(self.homes.queue(name, queue_id, kind));
         let born = self.deleted.end(topic);
         let cut = self.cut.load(Ordering::Acquire);
-        self.homes.load(&queue, &Rules { born, cut, is_right })?;
+        let is_doubtful = self.homes.load(&queue, &Rules { born, cut, is_right })?;
         if let Some(log) = self.log.get() {
+            if is_doubtful {
+                self.put_back(&queue, log, cut)?;
+            }
             queue.finish_loading(log.first_offset().unwrap_or(0));
         }
         let mut topics = self.write_topics();
@@ -327,6 +337,58 @@ impl QueueTable {
             self.note_dirty(&queue);
         }
         Ok(Some(queue))
+    }
+
+    /// Puts the units of a queue back that it lacks, of records before the cut. There are some if
+    /// what stood behind its last unit was a damaged one, and no remains of an earlier life.
+    fn put_back(
+        &self,
+        queue: &Arc<ConsumeQueue>,
+        log: &MappedFileQueue,
+        cut: i64,
+    ) -> Result<(), StoreError> {
+        tracing::warn!(
+            topic = %queue.topic(),
+            queue_id = queue.queue_id(),
+            "there is something behind the last unit of a queue: the log is asked what belongs there"
+        );
+        let last = queue.entry(queue.max() - 1).filter(|entry| entry.unit.is_record());
+        let mut at = last.map_or(0, |entry| entry.unit.physical_offset);
+        at = at.max(log.first_offset().unwrap_or(0)).max(self.deleted.end(queue.topic()));
+        while at < cut
+            && let Some((file, place)) = log.find(at)
+        {
+            let rest = file.bytes().get(place..).unwrap_or_default();
+            let Ok(Some((record, length))) = Record::decode(rest) else {
+                // A blank, or a damaged place: on with the next file.
+                at = file.start() + file.length() as i64;
+                continue;
+            };
+            self.put_back_one(queue, &record, length)?;
+            at += length as i64;
+        }
+        Ok(())
+    }
+
+    fn put_back_one(
+        &self,
+        queue: &Arc<ConsumeQueue>,
+        record: &Record<'_>,
+        length: usize,
+    ) -> Result<(), StoreError> {
+        if !sys_flag::is_queued(record.sys_flag) {
+            return Ok(());
+        }
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        if record.queue_id == queue.queue_id() && *record.topic == **queue.topic() {
+            self.append(queue, record, length)?;
+        }
+        for (topic, offset) in multi::places(record).filter(|_| self.multi_dispatch) {
+            if *topic == **queue.topic() {
+                self.append_light(queue, offset, record, length)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the queues of a topic in that have a folder.
@@ -529,7 +591,18 @@ impl QueueTable {
     fn sync_queues(&self, dirty: &[Arc<ConsumeQueue>]) -> Result<(), StoreError> {
         let files = || dirty.iter().flat_map(|queue| queue.all_files());
         files().try_for_each(|files| files.write_out())?;
-        files().try_for_each(|files| files.sync())
+        if dirty.len() < MANY_QUEUES {
+            return files().try_for_each(|files| files.sync());
+        }
+        // One sync for all, if the disk can.
+        let written: Vec<_> = files().map(|files| (files, files.written())).collect();
+        let (anchor, disk) = (&self.anchor, self.homes.simple.disk());
+        let is_there = written.last().is_some_and(|(files, _)| files.are_on_disk_of(anchor));
+        if !is_there || !disk.sync_file_system(anchor).context(anchor.path(), "sync the disk of")? {
+            return files().try_for_each(|files| files.sync());
+        }
+        written.iter().for_each(|(files, to)| files.note_synced(*to));
+        Ok(())
     }
 }
 
@@ -546,7 +619,7 @@ impl Homes {
         ConsumeQueue::new(topic, queue_id, kind, Arc::clone(self.of(kind)), ext)
     }
 
-    fn load(&self, queue: &ConsumeQueue, rules: &Rules<'_>) -> Result<(), StoreError> {
+    fn load(&self, queue: &ConsumeQueue, rules: &Rules<'_>) -> Result<bool, StoreError> {
         let mut found = queue
             .all_files()
             .map(|files| mapped_file_queue::list(self.simple.disk(), &files.dir()));
@@ -555,7 +628,7 @@ impl Homes {
         match (first, second) {
             (Some(ext), Some(units)) => queue.load(&units, &ext, rules),
             (Some(units), None) => queue.load(&units, &[], rules),
-            _ => Ok(()),
+            _ => Ok(false),
         }
     }
 
@@ -584,6 +657,13 @@ impl Homes {
             }
         }
     }
+}
+
+/// Opens a file that is there as long as the store is open: whatever its disk fails at from now on,
+/// it tells.
+fn open_anchor(disk: &dyn Disk, options: &StoreOptions) -> Result<DiskFile, StoreError> {
+    let path = options.root.join("abort");
+    disk.open(&path, Open::Existing).context(&path, "open")
 }
 
 fn list_topics(

@@ -138,6 +138,13 @@ pub trait Disk: Debug + Send + Sync {
     }
     /// Waits until a file's bytes (written or mapped) and its length are on the disk.
     fn sync_data(&self, file: &DiskFile) -> io::Result<()>;
+    /// Waits until everything written to the file system of this file is on the disk, what was
+    /// written to other files too, and their folders. An error since the file was opened counts.
+    /// Tells whether the disk can do that at all; by default it cannot.
+    fn sync_file_system(&self, file: &DiskFile) -> io::Result<bool> {
+        let _ = file;
+        Ok(false)
+    }
     /// Waits until a folder's entries are on the disk.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Renames a file, replacing one of the new name.

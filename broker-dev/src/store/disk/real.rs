@@ -119,6 +119,12 @@ impl Disk for RealDisk {
         file.file().sync_data()
     }
 
+    #[cfg(target_os = "linux")]
+    fn sync_file_system(&self, file: &DiskFile) -> io::Result<bool> {
+        rustix::fs::syncfs(file.file())?;
+        Ok(true)
+    }
+
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }

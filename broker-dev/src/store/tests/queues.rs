@@ -296,3 +296,32 @@ fn units_that_cannot_be_written_stop_the_writers_before_the_memory_is_full() {
     drop(store);
     assert_eq!(readable(&open(folder.path())) as i32, stored + 1);
 }
+
+#[test]
+fn last_units_that_were_damaged_long_ago_come_back_from_the_log() {
+    for (bit, units) in [(0, 1), (7 * 8, 1), (10 * 8, 2), (11 * 8 + 1, 3)] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let bodies_of = |store: &Store| bodies(store, "idle", 0);
+        for n in 0..5 {
+            put(&store, "idle", 0, &[n]).unwrap();
+            put(&store, "other", 0, &[n]).unwrap();
+        }
+        let expected = bodies_of(&store);
+        // So much more that a clean stop vouches for the first file.
+        for _ in 0..30 {
+            put(&store, "other", 0, &[0; 2_000]).unwrap();
+        }
+        store.close().unwrap();
+        drop(store);
+        let file = folder.path().join(format!("consumequeue/idle/0/{:020}", 0));
+        let mut bytes = std::fs::read(&file).unwrap();
+        for unit in 5 - units..5 {
+            bytes[unit * 20 + bit / 8] ^= 1 << (bit % 8);
+        }
+        std::fs::write(&file, bytes).unwrap();
+        let store = open(folder.path());
+        assert_eq!(bodies_of(&store), expected, "bit {bit} of {units}");
+        assert_eq!(put(&store, "idle", 0, b"next").unwrap().queue_offset, 5);
+    }
+}
