@@ -409,6 +409,8 @@ impl QueueFiles {
         let mut state = self.lock();
         (state.written, state.synced) = (end, end);
         state.files_end = files_end;
+        // A process that was killed may have made the files without syncing their names.
+        state.is_folder_new = true;
         state.may_be_unclean = behind.iter().any(|byte| *byte != 0);
         Ok(())
     }
