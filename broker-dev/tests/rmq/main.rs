@@ -2,7 +2,12 @@
 //!
 //! A test is named after the number of Apache's issue and what went wrong there;
 //! `docs/old-tricks.md` tells each story.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests: small numbers, and what fails here fails the test"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,8 +3,8 @@
 use std::fs;
 
 use crate::world::{
-    QUEUE_FILE_BYTES, body, contents, edit, fill, freeze, lose_log_from, mark_crashed, mark_killed,
-    numbered, open, put, queue_place,
+    QUEUE_FILE_BYTES, body, contents, edit, fill, freeze, lose_log_from, mark_crashed, numbered,
+    open, put, queue_place,
 };
 
 const UNITS_PER_FILE: usize = QUEUE_FILE_BYTES as usize / 20;

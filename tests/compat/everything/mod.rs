@@ -79,10 +79,10 @@ impl Features {
     /// Ours.
     pub(crate) fn ours() -> Self {
         Self {
-            timers: false,
+            timers: true,
             batch_queues: true,
             takes_batches: true,
-            transactions: false,
+            transactions: true,
             keys: true,
             keys_after_kill: true,
             exact_times: true,
