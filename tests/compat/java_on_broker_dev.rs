@@ -1,4 +1,4 @@
-//! Apache's Java client, of 4.9.7 and of 5.3.3, on `broker-dev`.
+//! Apache's Java client, of three releases, on `broker-dev`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod scenarios;

@@ -1,4 +1,4 @@
-//! The promises, kept by Apache's name server and broker, of 4.9.7 and of 5.3.3, with our Rust
+//! The promises, kept by Apache's name server and broker, of three releases, with our Rust
 //! client.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -29,4 +29,8 @@ mod apache_4_9_7 {
 
 mod apache_5_3_3 {
     crate::promises!(|| crate::server("5.3.3"));
+}
+
+mod apache_5_4_0 {
+    crate::promises!(|| crate::server("5.4.0"));
 }

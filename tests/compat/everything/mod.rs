@@ -82,7 +82,7 @@ impl Features {
             timers: true,
             batch_queues: true,
             takes_batches: true,
-            transactions: true,
+            transactions: false,
             keys: true,
             keys_after_kill: true,
             exact_times: true,
