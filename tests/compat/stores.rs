@@ -157,18 +157,13 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the whole matrix is asked for.
-fn is_full() -> bool {
-    std::env::var_os("OXMQ_COMPAT").is_some_and(|value| value == "full")
-}
-
 macro_rules! stores {
     ($($(#[$always:ident])? $name:ident: $version:literal $first:ident $second:ident $ending:ident;)+) => {
         $(
             #[test]
             fn $name() {
                 let is_always = false $(|| stringify!($always) == "always")?;
-                if !is_always && !is_full() {
+                if !is_always && !oxmq_tests::is_full_matrix() {
                     return;
                 }
                 let release = release_or_skip!($version);

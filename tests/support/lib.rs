@@ -17,6 +17,11 @@ pub mod process;
 pub mod small_store;
 pub mod wire;
 
+/// Whether everything is to be tried on every release (`OXMQ_COMPAT=full`), which takes minutes.
+pub fn is_full_matrix() -> bool {
+    std::env::var_os("OXMQ_COMPAT").is_some_and(|value| value == "full")
+}
+
 /// Leaves a test early, loudly, if Apache's software cannot run on this machine.
 ///
 /// Gives the [`java::Release`] when it can.

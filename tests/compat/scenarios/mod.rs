@@ -168,12 +168,17 @@ macro_rules! scenarios {
     ($server:path: $($scenario:ident,)+) => {
         $crate::scenarios!(@release client_4_9_7, "4.9.7", $server: $($scenario,)+);
         $crate::scenarios!(@release client_5_3_3, "5.3.3", $server: $($scenario,)+);
+        // In the whole matrix only.
+        $crate::scenarios!(@release client_5_4_0, "5.4.0", $server: $($scenario,)+);
     };
     (@release $module:ident, $version:literal, $server:path: $($scenario:ident,)+) => {
         mod $module {
             $(
                 #[test]
                 fn $scenario() {
+                    if $version == "5.4.0" && !oxmq_tests::is_full_matrix() {
+                        return;
+                    }
                     let release = oxmq_tests::release_or_skip!($version);
                     let server = $server(&release);
                     $crate::scenarios::$scenario(&release, &server);
