@@ -7,7 +7,7 @@
 mod everything;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +34,8 @@ enum Ending {
 enum Whose<'a> {
     Apache(&'a Release),
     Ours,
+    /// With addresses of 16 bytes in every record.
+    OursOnIpv6,
 }
 
 enum Running {
@@ -45,15 +47,17 @@ impl Whose<'_> {
     fn features(self) -> Features {
         match self {
             Self::Apache(release) => Features::apache(release),
-            Self::Ours => Features::ours(),
+            Self::Ours | Self::OursOnIpv6 => Features::ours(),
         }
     }
 
     fn start(self, store: &Path) -> Running {
-        let mut settings = vec![
-            format!("mappedFileSizeCommitLog={COMMIT_LOG_FILE_BYTES}"),
-            "flushConsumerOffsetInterval=200".to_owned(),
-        ];
+        self.start_with(store, Vec::new())
+    }
+
+    fn start_with(self, store: &Path, mut settings: Vec<String>) -> Running {
+        settings.push(format!("mappedFileSizeCommitLog={COMMIT_LOG_FILE_BYTES}"));
+        settings.push("flushConsumerOffsetInterval=200".to_owned());
         match self {
             Self::Apache(release) => {
                 // Nobody is asked about a transaction in the first life of a store.
@@ -66,10 +70,15 @@ impl Whose<'_> {
                     Options { store: Some(store.to_owned()), settings, ..Options::default() };
                 Running::Apache(Cluster::start(release, &options))
             }
-            Self::Ours => {
+            Self::Ours | Self::OursOnIpv6 => {
+                let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
+                let address = match self {
+                    Self::OursOnIpv6 if has_ipv6 => "[::1]:0",
+                    _ => "127.0.0.1:0",
+                };
                 let arguments: Vec<_> =
                     settings.iter().flat_map(|setting| ["--set", setting]).collect();
-                Running::Ours(BrokerDev::start_with(store, &arguments))
+                Running::Ours(BrokerDev::start_on(address, store, &arguments))
             }
         }
     }
@@ -151,6 +160,37 @@ fn there_and_back(first: Whose<'_>, second: Whose<'_>, ending: Ending) {
     running.end(&store, Ending::Clean, &mut inventory);
 }
 
+/// Queues and index that our engine builds from a log of Apache's are those that Apache built.
+fn built_again(release: &Release) {
+    let _turn = one_at_a_time();
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let mut inventory = Inventory::default();
+    let running = Whose::Apache(release).start_with(&store, everything::derived::settings());
+    fill(running.broker(), Whose::Apache(release).features(), &mut inventory);
+    running.end(&store, Ending::Clean, &mut inventory);
+    everything::derived::built_again_are_the_same(&store);
+}
+
+#[test]
+fn queues_and_index_of_4_9_7_are_built_again_byte_for_byte() {
+    if oxmq_tests::is_full_matrix() {
+        built_again(&release_or_skip!("4.9.7"));
+    }
+}
+
+#[test]
+fn queues_and_index_of_5_3_3_are_built_again_byte_for_byte() {
+    built_again(&release_or_skip!("5.3.3"));
+}
+
+#[test]
+fn queues_and_index_of_5_4_0_are_built_again_byte_for_byte() {
+    if oxmq_tests::is_full_matrix() {
+        built_again(&release_or_skip!("5.4.0"));
+    }
+}
+
 /// A Java machine takes a gigabyte; one at a time is enough.
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
@@ -169,6 +209,7 @@ macro_rules! stores {
                 let release = release_or_skip!($version);
                 let whose = |name| match name {
                     "apache" => Whose::Apache(&release),
+                    "ours_on_ipv6" => Whose::OursOnIpv6,
                     _ => Whose::Ours,
                 };
                 let (first, second) = (whose(stringify!($first)), whose(stringify!($second)));
@@ -186,13 +227,13 @@ stores! {
     #[always]
     from_5_3_3_to_ours_and_back_after_kill_9: "5.3.3" apache ours Killed;
     #[always]
-    from_ours_to_5_3_3_and_back: "5.3.3" ours apache Clean;
+    from_ours_on_ipv6_to_5_3_3_and_back: "5.3.3" ours_on_ipv6 apache Clean;
     #[always]
     from_5_4_0_to_ours_and_back: "5.4.0" apache ours Clean;
     #[always]
     from_ours_to_5_4_0_and_back_after_kill_9: "5.4.0" ours apache Killed;
     from_4_9_7_to_ours_and_back: "4.9.7" apache ours Clean;
-    from_ours_to_4_9_7_and_back_after_kill_9: "4.9.7" ours apache Killed;
+    from_ours_on_ipv6_to_4_9_7_and_back_after_kill_9: "4.9.7" ours_on_ipv6 apache Killed;
     from_5_3_3_to_ours_and_back: "5.3.3" apache ours Clean;
     from_ours_to_5_3_3_and_back_after_kill_9: "5.3.3" ours apache Killed;
     from_5_4_0_to_ours_and_back_after_kill_9: "5.4.0" apache ours Killed;

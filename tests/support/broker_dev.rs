@@ -35,8 +35,13 @@ impl BrokerDev {
 
     /// The same, with more arguments.
     pub fn start_with(store: &Path, arguments: &[&str]) -> Self {
+        Self::start_on("127.0.0.1:0", store, arguments)
+    }
+
+    /// The same, where it listens on another address of this machine.
+    pub fn start_on(address: &str, store: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(binary());
-        command.args(["--name-server-address", "127.0.0.1:0", "--broker-address", "127.0.0.1:0"]);
+        command.args(["--name-server-address", address, "--broker-address", address]);
         command.arg("--json").arg("--store").arg(store).args(arguments);
         let process = Process::start("broker-dev", &command);
         let ready = process.wait_for(PATIENCE, |line| {

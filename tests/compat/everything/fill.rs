@@ -112,24 +112,10 @@ impl Filling<'_> {
                 "{}Straße\u{1}№ {number} 订单 🧾\u{2}empty-looking\u{1} \u{2}",
                 properties(&keys, tag)
             );
-            // Some over IPv6, where the machine and the broker have it.
-            let answer = match (number % 12 == 5).then(|| self.over_ipv6()).flatten() {
-                Some(mut connection) => {
-                    std::mem::swap(&mut connection, &mut self.connection);
-                    let answer = self.send(LEDGER, queue, "0", &properties, &body);
-                    std::mem::swap(&mut connection, &mut self.connection);
-                    answer
-                }
-                None => self.send(LEDGER, queue, "0", &properties, &body),
-            };
+            let answer = self.send(LEDGER, queue, "0", &properties, &body);
             let offset = answer.fields["queueOffset"].parse().unwrap();
             self.note(LEDGER, queue, offset, &keys, tag, &body);
         }
-    }
-
-    fn over_ipv6(&self) -> Option<Connection> {
-        let address = SocketAddr::new("::1".parse().unwrap(), self.broker.port());
-        Connection::open(address).ok()
     }
 
     /// A batch that becomes ordinary messages, one behind the other.

@@ -6,6 +6,7 @@
 //! of Apache against itself proves the scenario.
 
 mod check;
+pub(crate) mod derived;
 mod fill;
 mod inventory;
 mod later;
@@ -82,12 +83,12 @@ impl Features {
             timers: true,
             batch_queues: true,
             takes_batches: true,
-            transactions: false,
+            transactions: true,
             keys: true,
             keys_after_kill: true,
             exact_times: true,
             delays_after_kill: true,
-            asks_producers: false,
+            asks_producers: true,
         }
     }
 
