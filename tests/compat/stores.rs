@@ -58,14 +58,13 @@ impl Whose<'_> {
     fn start_with(self, store: &Path, mut settings: Vec<String>) -> Running {
         settings.push(format!("mappedFileSizeCommitLog={COMMIT_LOG_FILE_BYTES}"));
         settings.push("flushConsumerOffsetInterval=200".to_owned());
+        // Nobody is asked about a transaction in the first life of a store.
+        let check_ms = if store.exists() { 1_000 } else { 600_000 };
+        settings.push(format!("transactionCheckInterval={check_ms}"));
+        settings.push(format!("transactionTimeOut={check_ms}"));
+        settings.push("transactionCheckMax=1000".to_owned());
         match self {
             Self::Apache(release) => {
-                // Nobody is asked about a transaction in the first life of a store.
-                let is_new = !store.exists();
-                let check_ms = if is_new { 600_000 } else { 1_000 };
-                settings.push(format!("transactionCheckInterval={check_ms}"));
-                settings.push(format!("transactionTimeOut={check_ms}"));
-                settings.push("transactionCheckMax=1000".to_owned());
                 let options =
                     Options { store: Some(store.to_owned()), settings, ..Options::default() };
                 Running::Apache(Cluster::start(release, &options))
