@@ -131,6 +131,10 @@ fuzz: ## Fuzz the decoders for FUZZ_SECONDS each (needs nightly Rust and cargo-f
 models: ## Try the store's hand-overs between threads in every order (PREEMPTIONS=4: more of them)
 	cd tests/models && LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) $(CARGO) test --locked --quiet
 
+.PHONY: miri
+miri: ## The module with unsafe code under Miri (needs nightly Rust with miri and rust-src)
+	MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-many-seeds=0..8' $(CARGO) +nightly miri test --locked --target-dir target/miri -p oxmq-broker-dev --lib store::mapped_file::
+
 .PHONY: licences
 licences: ## Licences, sources and duplicates of dependencies (needs cargo-deny)
 	$(CARGO) deny check bans licenses sources

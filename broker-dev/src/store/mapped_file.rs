@@ -24,7 +24,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
-use memmap2::{MmapOptions, MmapRaw};
+#[cfg(not(miri))]
+use memmap2::{MmapOptions, MmapRaw as Memory};
+
+#[cfg(miri)]
+use heap::Memory;
 
 use super::disk::DiskFile;
 use super::published::Published;
@@ -32,7 +36,7 @@ use super::published::Published;
 /// One mapped file, for readers.
 pub(crate) struct MappedFile {
     start: i64,
-    map: MmapRaw,
+    map: Memory,
     published: Published,
     file: DiskFile,
 }
@@ -53,8 +57,60 @@ impl fmt::Debug for MappedFile {
     }
 }
 
+/// Stands for a mapping under Miri, which has none: memory with the file's bytes, reached by the
+/// same pointers. What is written to it stays there.
+#[cfg(miri)]
+mod heap {
+    use std::cell::UnsafeCell;
+    use std::io;
+
+    use super::DiskFile;
+
+    #[derive(Debug)]
+    pub(super) struct Memory {
+        words: Box<[UnsafeCell<u64>]>,
+        length: usize,
+    }
+
+    // SAFETY: bytes are reached through pointers only, as those of a mapping are; who may touch
+    // which when is for the users of both.
+    unsafe impl Send for Memory {}
+    // SAFETY: see above.
+    unsafe impl Sync for Memory {}
+
+    impl Memory {
+        pub(super) fn new(file: &DiskFile, length: usize) -> io::Result<Self> {
+            let words = (0..length.div_ceil(8)).map(|_| UnsafeCell::new(0)).collect();
+            let memory = Self { words, length };
+            let bytes = std::fs::read(file.path())?;
+            let count = bytes.len().min(length);
+            // SAFETY: both are that long, and the memory is new: nobody else has it.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.as_mut_ptr(), count) };
+            Ok(memory)
+        }
+
+        pub(super) fn as_ptr(&self) -> *const u8 {
+            self.as_mut_ptr()
+        }
+
+        pub(super) fn as_mut_ptr(&self) -> *mut u8 {
+            UnsafeCell::raw_get(self.words.as_ptr()).cast()
+        }
+
+        pub(super) fn len(&self) -> usize {
+            self.length
+        }
+    }
+}
+
+#[cfg(miri)]
+fn map_file(file: &DiskFile, length: usize) -> io::Result<Memory> {
+    Memory::new(file, length)
+}
+
 /// Maps a file; a private one so that what is written stays in memory.
-fn map_file(file: &DiskFile, length: usize) -> io::Result<MmapRaw> {
+#[cfg(not(miri))]
+fn map_file(file: &DiskFile, length: usize) -> io::Result<Memory> {
     let options = || {
         let mut options = MmapOptions::new();
         options.len(length);
@@ -63,7 +119,7 @@ fn map_file(file: &DiskFile, length: usize) -> io::Result<MmapRaw> {
     if file.is_private() {
         // SAFETY: as for every mapping here, nobody shortens the file or writes to it; this one
         // cannot change it either.
-        Ok(MmapRaw::from(unsafe { options().map_copy(file.file())? }))
+        Ok(Memory::from(unsafe { options().map_copy(file.file())? }))
     } else {
         options().map_raw(file.file())
     }
@@ -139,7 +195,7 @@ impl MappedFile {
     /// A kernel that cannot is no error: the writer then brings them in itself.
     pub(crate) fn touch(&self, range: Range<usize>) {
         let end = range.end.min(self.length());
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(miri)))]
         if range.start < end {
             let length = end - range.start;
             if let Err(error) =
@@ -148,7 +204,7 @@ impl MappedFile {
                 tracing::debug!(%error, "pages not brought in ahead");
             }
         }
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(not(all(target_os = "linux", not(miri))))]
         let _ = end;
     }
 }
@@ -231,7 +287,7 @@ impl MappedWriter {
 
 /// A mapped file as big-endian 32-bit words that anybody may read and change at any time.
 pub(crate) struct MappedWords {
-    map: MmapRaw,
+    map: Memory,
     file: DiskFile,
 }
 
@@ -369,13 +425,19 @@ mod tests {
         words.set(3, 0x0102_0304);
         words.set(5, 1);
         assert_eq!((words.get_long(1), words.get(3), words.get(5)), (-2, 0x0102_0304, 0));
+        if cfg!(miri) {
+            return; // What is written to its memory does not reach the file.
+        }
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!((bytes[11], &bytes[12..16], bytes[21]), (0xFE, &[1, 2, 3, 4][..], 0));
     }
 
+    /// Miri takes a thousand times as long.
+    const COUNT: usize = if cfg!(miri) { 20 } else { 10_000 };
+
     #[test]
     fn concurrent_readers_only_see_whole_appends() {
-        let (_folder, mut writer) = writer(8 * 10_000);
+        let (_folder, mut writer) = writer(8 * COUNT);
         let file = Arc::clone(writer.file());
         let reader = std::thread::spawn(move || {
             loop {
@@ -388,7 +450,7 @@ mod tests {
                 }
             }
         });
-        for n in 0..10_000usize {
+        for n in 0..COUNT {
             writer.spare()[..8].copy_from_slice(&(n as u64).to_be_bytes());
             writer.publish((n + 1) * 8);
         }

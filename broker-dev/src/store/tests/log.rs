@@ -27,7 +27,7 @@ fn a_run_stands_in_one_file() {
     let body = [2; 1000];
     let messages = [message("T", 0, &body), message("T", 0, &body), message("T", 1, b"alone")];
     let mut out = Vec::new();
-    store.put_runs(&messages, &[0..2], &mut out).unwrap();
+    store.put_runs(&messages, std::slice::from_ref(&(0..2)), &mut out).unwrap();
     assert!(i64::from(first.length + out[0].length) < file, "one alone would have fitted");
     assert_eq!(out[0].physical_offset, file);
     assert_eq!(out[1].physical_offset, file + i64::from(out[0].length));
@@ -45,7 +45,7 @@ fn a_run_that_is_longer_than_a_file_is_refused_whole() {
     let body = [0; 9 * 1024];
     let messages = [message("T", 0, &body), message("T", 0, &body)];
     let mut out = Vec::new();
-    let error = store.put_runs(&messages, &[0..2], &mut out).unwrap_err();
+    let error = store.put_runs(&messages, std::slice::from_ref(&(0..2)), &mut out).unwrap_err();
     assert!(matches!(error, StoreError::IllegalMessage { .. }), "{error}");
     assert_eq!((store.commit_log_range(), out.len()), ((0, 0), 0));
     store.put(&messages, &mut out).unwrap();
