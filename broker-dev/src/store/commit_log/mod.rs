@@ -15,7 +15,9 @@ use append::Appender;
 pub(crate) use append::{Prepared, Special, Wanted};
 pub use append::{Put, PutMessage};
 pub(crate) use read::Place;
-pub(crate) use scan::{Found, candidates, check, check_here, has_unwritten_sector, next_valid};
+pub(crate) use scan::{
+    Found, candidates, check, check_here, has_unwritten_sector, is_unfinished, next_valid,
+};
 
 use super::error::{Context, StoreError};
 use super::mapped_file::MappedWriter;

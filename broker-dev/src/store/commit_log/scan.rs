@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use oxmq::protocol::message::record::{BLANK_LENGTH, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, Record};
+use oxmq::protocol::message::record::{
+    BLANK_LENGTH, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, MIN_LENGTH, Record,
+};
 
 use crate::store::disk::Disk;
 use crate::store::error::{Context, StoreError};
@@ -105,6 +107,26 @@ pub(crate) fn candidates(window: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
+/// Whether the record that should fill the range reached the disk while it was being written: its
+/// head is zeros, or its end is. A sound record ends in properties, or in a length of two zeros.
+///
+/// The range goes to the next sound place in the file, or to the file's end.
+pub(crate) fn is_unfinished(bytes: &[u8], range: Range<usize>) -> bool {
+    let is_zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let Some((head, _)) =
+        bytes.get(range.clone()).and_then(<[u8]>::split_first_chunk::<BLANK_LENGTH>)
+    else {
+        return false;
+    };
+    let [l0, l1, l2, l3, ..] = *head;
+    let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+    let end = range.start.saturating_add(length);
+    // A length that does not lead to what comes next is not to be believed.
+    let is_likely = length > MIN_LENGTH && (end == range.end || range.end == bytes.len());
+    let tail = bytes.get(end.saturating_sub(3)..end);
+    is_zeros(head) || is_likely && tail.is_some_and(is_zeros)
+}
+
 /// Whether a sector that held bytes of the range was never written since: it is zeros, from its
 /// beginning on or from the range's. A write that never reached the disk leaves such a one behind.
 ///
@@ -138,6 +160,23 @@ mod tests {
         bytes[1_024..1_536].fill(0);
         assert!(has_unwritten_sector(&bytes, 700..1_600), "one in the middle");
         assert!(has_unwritten_sector(&bytes, 700..1_100), "the last one, as far as it is there");
+    }
+
+    #[test]
+    fn a_record_that_was_being_written_is_seen() {
+        let mut bytes = vec![1; 1_024];
+        bytes[100..104].copy_from_slice(&200u32.to_be_bytes());
+        assert!(!is_unfinished(&bytes, 100..300));
+        bytes[298..300].fill(0);
+        assert!(!is_unfinished(&bytes, 100..300), "no properties");
+        bytes[250..300].fill(0);
+        assert!(is_unfinished(&bytes, 100..300), "only its beginning");
+        assert!(is_unfinished(&bytes, 100..1_024), "and nothing behind it");
+        assert!(!is_unfinished(&bytes, 100..400), "its length lies");
+        bytes[299] = 1;
+        bytes[100..108].fill(0);
+        assert!(is_unfinished(&bytes, 100..300), "only its end");
+        assert!(!is_unfinished(&bytes, 1_020..1_024));
     }
 
     #[test]

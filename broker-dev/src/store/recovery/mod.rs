@@ -29,7 +29,7 @@ use oxmq::protocol::message::record::Record;
 use oxmq::protocol::message::{batch, record_crc, sys_flag};
 
 use super::checkpoint::Checkpoint;
-use super::commit_log::{CommitLog, Found, check, has_unwritten_sector, next_valid};
+use super::commit_log::{CommitLog, Found, check, has_unwritten_sector, is_unfinished, next_valid};
 use super::consume_queue::{
     Appended, BATCH_UNIT_BYTES, ConsumeQueue, DeletedTopics, Entry, LIGHT_QUEUE, QueueTable,
     UNIT_BYTES, is_inner_batch, is_safe_topic, light_places, sample_lengths, stands_for,
@@ -442,7 +442,8 @@ impl Recovery<'_> {
             return false;
         }
         let end = if next.0 == bad.0 { next.1 } else { self.bytes(bad.0).len() };
-        has_unwritten_sector(self.bytes(bad.0), bad.1..end)
+        let bytes = self.bytes(bad.0);
+        is_unfinished(bytes, bad.1..end) || has_unwritten_sector(bytes, bad.1..end)
     }
 
     /// Whether the checkpoint vouches for a place, behind which is a record of this store time.
