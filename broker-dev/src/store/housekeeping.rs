@@ -142,6 +142,15 @@ struct Stop {
     stop: bool,
 }
 
+/// Has this thread take what the others leave: on few processors, a checkpoint of very many queues
+/// would keep the one waiting that brings in pages ahead of the writers.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        tracing::debug!(%error, "the checkpoints' thread keeps its priority");
+    }
+}
+
 /// The thread that writes checkpoints.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
@@ -165,6 +174,7 @@ impl Checkpointer {
 
     /// The thread's work: a checkpoint each interval, and a new attempt at a stalled dispatch.
     pub(crate) fn run(&self, shared: &Shared) {
+        yield_to_others();
         let mut took = Duration::ZERO;
         let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         while !stop.stop && shared.poison.error().is_none() {

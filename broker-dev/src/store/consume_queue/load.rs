@@ -44,7 +44,7 @@ impl ConsumeQueue {
         let is_gone = count == 0 || is_from_before(&mut window, first, rules.born);
         let (end, is_doubtful) =
             if is_gone { (first, false) } else { kept_end(self, &mut window, first, rules) };
-        let last = (first..end).rev().next().and_then(|index| window.entry(index));
+        let last = (first..end).next_back().and_then(|index| window.entry(index));
         let base = window.entry(first).map(|entry| entry.offset);
         // The file that the next unit comes into stays too: most often it gets the same ones again.
         let files = found.iter().take(if is_gone { 0 } else { count });

@@ -1,5 +1,7 @@
 //! Queues of all kinds: batches, light topics, extensions, and very many of them.
 
+#![allow(clippy::cast_possible_truncation, reason = "small numbers of a test")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! Reading queues: Apache's ten outcomes, limits, and files that go away.
 
+#![allow(clippy::cast_possible_truncation, reason = "small numbers of a test")]
+
 use std::sync::Arc;
 
 use super::*;
@@ -94,13 +96,12 @@ fn what_the_log_no_longer_has_is_being_removed_until_the_queue_knows() {
     while files.files().len() > 2 {
         assert!(matches!(files.remove_first(false).unwrap(), Removal::Removed { .. }));
     }
-    let kept = 45 - 10 * 2 + (45 / 10 - 3) * 0;
     let result = store.get("T", 0, 0, GetLimits { max_messages: 5, max_bytes: 1 }, &|_| true);
     assert_eq!((result.status, result.count), (GetStatus::Found, 1), "the gone are passed over");
     let limited = shared.log.min();
     let first = (0..45).find(|offset| store.store_time("T", 0, *offset).is_some()).unwrap();
     assert_eq!(result.next_begin_offset, first + 1);
-    assert!(kept > 0 && limited > 0);
+    assert!(limited > 0);
     shared.table.remove_before(limited).unwrap();
     assert_eq!(store.min_offset("T", 0), first);
     let gone = store.get("T", 0, 0, ALL, &|_| true);
