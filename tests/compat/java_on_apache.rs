@@ -1,5 +1,6 @@
 //! The control group: Apache's Java client on Apache's own servers sees what
 //! `java_on_broker_dev` expects of ours.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod scenarios;
 

@@ -39,8 +39,8 @@ enum Whose<'a> {
 }
 
 enum Running {
-    Apache(Cluster),
-    Ours(BrokerDev),
+    Apache(Box<Cluster>),
+    Ours(Box<BrokerDev>),
 }
 
 impl Whose<'_> {
@@ -67,7 +67,7 @@ impl Whose<'_> {
             Self::Apache(release) => {
                 let options =
                     Options { store: Some(store.to_owned()), settings, ..Options::default() };
-                Running::Apache(Cluster::start(release, &options))
+                Running::Apache(Box::new(Cluster::start(release, &options)))
             }
             Self::Ours | Self::OursOnIpv6 => {
                 let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
@@ -77,7 +77,7 @@ impl Whose<'_> {
                 };
                 let arguments: Vec<_> =
                     settings.iter().flat_map(|setting| ["--set", setting]).collect();
-                Running::Ours(BrokerDev::start_on(address, store, &arguments))
+                Running::Ours(Box::new(BrokerDev::start_on(address, store, &arguments)))
             }
         }
     }

@@ -99,7 +99,7 @@ impl Connection {
     pub fn exchange(&mut self, request: &[u8]) -> io::Result<Answer> {
         self.0.write_all(request)?;
         loop {
-            let command = self.next()?;
+            let command = self.next_command()?;
             // Requests of the server's may come in between.
             if command.flag & 1 == 1 {
                 return Ok(command);
@@ -111,7 +111,7 @@ impl Connection {
     ///
     /// # Errors
     /// The connection's.
-    pub fn next(&mut self) -> io::Result<Answer> {
+    pub fn next_command(&mut self) -> io::Result<Answer> {
         let mut word = [0; 4];
         self.0.read_exact(&mut word)?;
         let mut rest = vec![0; u32::from_be_bytes(word) as usize];

@@ -100,7 +100,7 @@ fn asked(broker: SocketAddr, half: &Half) -> Half {
     let answer = connection.call(code::HEART_BEAT, &[], heartbeat.to_string().as_bytes()).unwrap();
     assert_eq!(answer.code, 0, "{}", answer.remark);
     while !deadline.passed() {
-        let question = connection.next().unwrap();
+        let question = connection.next_command().unwrap();
         let is_about = question.fields.get("transactionId") == Some(&half.transaction_id);
         if question.code == i64::from(code::CHECK_TRANSACTION_STATE) && is_about {
             let number = |name: &str| question.fields[name].parse().unwrap();
