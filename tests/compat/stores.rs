@@ -221,13 +221,10 @@ macro_rules! stores {
 stores! {
     #[always]
     from_4_9_7_to_ours_and_back_after_kill_9: "4.9.7" apache ours Killed;
-    #[always]
     from_ours_to_4_9_7_and_back: "4.9.7" ours apache Clean;
-    #[always]
     from_5_3_3_to_ours_and_back_after_kill_9: "5.3.3" apache ours Killed;
     #[always]
     from_ours_on_ipv6_to_5_3_3_and_back: "5.3.3" ours_on_ipv6 apache Clean;
-    #[always]
     from_5_4_0_to_ours_and_back: "5.4.0" apache ours Clean;
     #[always]
     from_ours_to_5_4_0_and_back_after_kill_9: "5.4.0" ours apache Killed;
