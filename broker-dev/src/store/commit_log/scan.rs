@@ -121,9 +121,10 @@ pub(crate) fn is_unfinished(bytes: &[u8], range: Range<usize>) -> bool {
     let [l0, l1, l2, l3, ..] = *head;
     let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
     let end = range.start.saturating_add(length);
-    // A length that does not lead to what comes next is not to be believed.
-    let is_likely = length > MIN_LENGTH && (end == range.end || range.end == bytes.len());
-    let tail = bytes.get(end.saturating_sub(3)..end);
+    // Nothing behind it in its last sector came to the disk either. A length that leads past what
+    // comes next is not to be believed.
+    let is_likely = length > MIN_LENGTH && end <= range.end;
+    let tail = bytes.get(end.saturating_sub(3)..end.next_multiple_of(SECTOR).min(range.end));
     is_zeros(head) || is_likely && tail.is_some_and(is_zeros)
 }
 
@@ -171,8 +172,11 @@ mod tests {
         assert!(!is_unfinished(&bytes, 100..300), "no properties");
         bytes[250..300].fill(0);
         assert!(is_unfinished(&bytes, 100..300), "only its beginning");
+        assert!(!is_unfinished(&bytes, 100..1_024), "something came behind it");
+        bytes[300..512].fill(0);
         assert!(is_unfinished(&bytes, 100..1_024), "and nothing behind it");
-        assert!(!is_unfinished(&bytes, 100..400), "its length lies");
+        assert!(!is_unfinished(&bytes, 100..290), "its length lies");
+        bytes[300..512].fill(1);
         bytes[299] = 1;
         bytes[100..108].fill(0);
         assert!(is_unfinished(&bytes, 100..300), "only its end");
