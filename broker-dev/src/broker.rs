@@ -149,16 +149,16 @@ impl Broker {
         let registrar = Registrar::new(&config, broker_address, Some(Arc::clone(&name_server)));
         let registered = registrar.address().to_owned();
         name_server.set_here(reachable_by(&entrances, registered, is_explicit));
-        let core = open(
-            &folder.path,
+        let core = open(Opening {
+            root: &folder.path,
             config,
-            options.super_user.as_ref(),
+            super_user: options.super_user.as_ref(),
             clock,
             liveness,
-            options.disk,
+            disk: options.disk,
             registrar,
-            broker_address,
-        )?;
+            address: broker_address,
+        })?;
         let broker = Self {
             core: Arc::new(core),
             name_server,
@@ -406,17 +406,21 @@ impl Drop for Folder {
     }
 }
 
-/// Opens the store and everything that is kept beside it.
-fn open(
-    root: &Path,
+/// What a broker is opened with.
+struct Opening<'a> {
+    root: &'a Path,
     config: BrokerConfig,
-    super_user: Option<&Credentials>,
+    super_user: Option<&'a Credentials>,
     clock: SharedClock,
     liveness: Liveness,
     disk: Arc<dyn Disk>,
     registrar: Registrar,
     address: SocketAddr,
-) -> Result<Core, StartError> {
+}
+
+/// Opens the store and everything that is kept beside it.
+fn open(opening: Opening<'_>) -> Result<Core, StartError> {
+    let Opening { root, config, super_user, clock, liveness, disk, registrar, address } = opening;
     let events = Arc::new(Events::default());
     let store = Store::open(
         store_options(&*disk, root, &config),

@@ -1,4 +1,5 @@
 //! Users, signatures and policies, in frames.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The program's arguments, environment and files.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

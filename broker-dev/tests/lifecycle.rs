@@ -1,4 +1,5 @@
 //! Starting, stopping, crashing, and disks that fail.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The name server's requests, on the wire.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Health, readiness, metrics, and stopping.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! What operators ask and change, in frames: offsets set anew, questions passed on to clients,
 //! answers from one client to another.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Looking messages up by key and by offset, in frames.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod support;
 

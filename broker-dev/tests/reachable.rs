@@ -1,4 +1,5 @@
 //! Whoever reaches the name server is told an address at which the broker can be reached.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod support;
 

@@ -98,7 +98,7 @@ impl StoreEvents for Lag {
 
 /// Appends of a second or so: messages a second until the last put returned, and until all could
 /// be read; and how long each took from its put to being readable, ms.
-fn run(messages: usize, message_index: bool) -> (f64, f64, Vec<f64>) {
+fn run(messages: usize, message_index: bool) -> Run {
     let folder = folder();
     let options = StoreOptions {
         root: folder.path().to_path_buf(),
@@ -143,16 +143,19 @@ fn run(messages: usize, message_index: bool) -> (f64, f64, Vec<f64>) {
     (all / appended, all / dispatched, lags)
 }
 
+/// Appended and dispatched, messages/s, and how long each took to be readable, ms.
+type Run = (f64, f64, Vec<f64>);
+
 fn dispatch(effort: Effort, report: &mut Report) {
     let messages = effort.messages;
     // In turn: the disk writes back when it likes.
     let rounds: Vec<_> =
         (0..effort.rounds * 3).map(|_| (run(messages, true), run(messages, false))).collect();
-    let of = |figure: &dyn Fn(&(f64, f64, Vec<f64>)) -> f64, with_index: bool| {
+    let of = |figure: &dyn Fn(&Run) -> f64, with_index: bool| {
         let runs = rounds.iter().map(|(with, without)| if with_index { with } else { without });
         median(runs.map(figure).collect())
     };
-    let p = |part: f64| move |run: &(f64, f64, Vec<f64>)| quantile(&mut run.2.clone(), part);
+    let p = |part: f64| move |run: &Run| quantile(&mut run.2.clone(), part);
     let what = format!("append and dispatch, 1 KiB, {A_TURN} a turn, threads: {WRITERS}");
     for with_index in [true, false] {
         let whose = if with_index { "queues and index" } else { "queues only" };

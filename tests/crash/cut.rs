@@ -121,7 +121,7 @@ impl Campaign {
     ) {
         let disk = Arc::new(moment.disk.after_power_cut(seed).unwrap());
         tally.opened += 1;
-        let is_cut_again = tally.opened % self.twice_every == 0;
+        let is_cut_again = tally.opened.is_multiple_of(self.twice_every);
         let during = is_cut_again.then(|| remember(&disk, &Shared::default()));
         self.judge(&disk, moment, what, tally);
         disk.watch(|_| {});
@@ -166,7 +166,7 @@ fn campaign(flush: FlushMode) {
     for seed in 0..share(3) {
         campaign.run(seed, &mut tally);
     }
-    println!("{flush:?}: {} power cuts, {} twice", tally.opened, tally.opened_twice);
+    eprintln!("{flush:?}: {} power cuts, {} twice", tally.opened, tally.opened_twice);
     assert!(tally.opened > 500 && tally.opened_twice > 50);
     tally.check();
 }

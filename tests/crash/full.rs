@@ -15,7 +15,7 @@ fn fill(disk: &LoopDisk, left_kib: u64) -> std::path::PathBuf {
     let file = File::create(&path).unwrap();
     let (mut at, mut step) = (0, 4 << 20);
     let free = || {
-        let of = statvfs(&disk.root()).unwrap();
+        let of = statvfs(disk.root()).unwrap();
         of.f_bavail * of.f_frsize
     };
     while step >= 4_096 {

@@ -76,7 +76,7 @@ fn kill(flush: FlushMode) {
             lives.journal.promise_all();
         }
     }
-    println!("{flush:?}: {killed} kills, {twice} again during recovery");
+    eprintln!("{flush:?}: {killed} kills, {twice} again during recovery");
     assert!(killed >= share(18) && twice >= share(2), "{killed} kills, {twice} twice");
 }
 

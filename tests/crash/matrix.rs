@@ -59,7 +59,7 @@ fn derived(left: Left, kind: &str, usual: usize) {
             opens += 1;
         }
     }
-    println!("{kind}: {opens} opens");
+    eprintln!("{kind}: {opens} opens");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_damaged_log_costs_the_records_it_touches() {
             opens += 1;
         }
     }
-    println!("commitlog: {opens} opens");
+    eprintln!("commitlog: {opens} opens");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn every_bit_of_the_last_record_that_can_be_checked_is() {
         bits += 1;
     }
     let all: usize = unseen.values().sum();
-    println!("{all} of {bits} flips cannot be seen in Apache's format: {unseen:?}");
+    eprintln!("{all} of {bits} flips cannot be seen in Apache's format: {unseen:?}");
 }
 
 #[test]

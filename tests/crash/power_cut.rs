@@ -35,7 +35,7 @@ fn cut(flush: FlushMode) {
             assert_eq!(verdicts, [], "cut {life}, {} sent", lives.journal.sent.len());
         }
     }
-    println!("{flush:?}: {cuts} power cuts, {promised} promises kept");
+    eprintln!("{flush:?}: {cuts} power cuts, {promised} promises kept");
     assert!(cuts >= share(8) && promised > 0);
 }
 

@@ -293,7 +293,8 @@ async fn missing_torn_and_foreign_files_are_made_again() {
         .into_iter()
         .map(|path| (path.clone(), fs::read(path).unwrap()))
         .collect();
-    let damages: [(&str, fn(&Path, &[u8])); 6] = [
+    type Damage = fn(&Path, &[u8]);
+    let damages: [(&str, Damage); 6] = [
         ("missing", |path, _| fs::remove_file(path).unwrap()),
         ("empty", |path, _| fs::write(path, b"").unwrap()),
         ("half", |path, bytes| fs::write(path, &bytes[..bytes.len() / 2]).unwrap()),
