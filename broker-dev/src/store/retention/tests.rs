@@ -167,7 +167,8 @@ async fn what_is_older_than_72_hours_goes_and_takes_its_units_and_keys_along() {
     assert_eq!(min, 7 * 4096);
     assert_eq!(world.store.min_offset("T", 0), 28);
     assert_eq!(world.store.max_offset("T", 0), 100);
-    assert_eq!(world.count("commitlog"), before - 7);
+    // The file after the last one may have been made ahead meanwhile.
+    assert!((before - 7..=before - 6).contains(&world.count("commitlog")));
     assert_eq!(world.count("consumequeue/T/0"), queues - 2);
     assert_eq!(world.count("index"), index - 1);
     assert!(!world.finds(27) && world.finds(28) && world.finds(99));
