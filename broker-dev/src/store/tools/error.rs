@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
 
-/// See the [module](self).
+/// Why a tool could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ToolError {

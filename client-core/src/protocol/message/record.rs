@@ -135,7 +135,7 @@ pub struct Record<'a> {
 pub struct Addition<'a> {
     /// Encoded properties that are known only then; each ends in `0x02`.
     pub properties: &'a str,
-    /// Whether a CRC of the whole record comes last, see [`record_crc`](super::record_crc).
+    /// Whether a CRC of the whole record comes last, see [`record_crc`].
     pub crc: bool,
 }
 

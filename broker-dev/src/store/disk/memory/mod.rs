@@ -69,7 +69,7 @@ struct State {
     lie: Option<Lie>,
 }
 
-/// See the [module](self).
+/// A disk in memory that keeps what is written and what is durable apart, and can lose its power.
 #[derive(Default)]
 pub struct MemoryDisk {
     state: Mutex<State>,
