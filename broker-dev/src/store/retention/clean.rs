@@ -13,6 +13,9 @@ use crate::store::error::{Context, StoreError};
 use crate::store::local_time;
 use crate::store::mapped_file_queue::Removal;
 
+/// How often [`Store::clean_expired`] lets other threads go first while they read an old file.
+const MOMENTS_FOR_READERS: usize = 1_000;
+
 /// Rounds in which expired files go after somebody asked for it.
 const ROUNDS_ASKED_FOR: u32 = 20;
 
@@ -106,13 +109,14 @@ impl Store {
         stepped
     }
 
-    /// Makes steps until a round removes nothing more, without waiting between them; returns how
-    /// many files of the commit log went.
+    /// Makes steps until a round removes nothing more, without waiting between them but a moment for
+    /// whoever is reading an old file; returns how many files of the commit log went.
     ///
     /// # Errors
     /// As [`retention_step`](Self::retention_step).
     pub fn clean_expired(&self) -> Result<usize, StoreError> {
         let mut removed = 0;
+        let mut patience = MOMENTS_FOR_READERS;
         loop {
             let before = removed;
             loop {
@@ -122,9 +126,15 @@ impl Store {
                     break;
                 }
             }
-            if removed == before {
+            if removed > before {
+                continue;
+            }
+            let state = self.shared().retention.state.lock();
+            if patience == 0 || state.unwrap_or_else(PoisonError::into_inner).waiting.is_none() {
                 return Ok(removed);
             }
+            patience -= 1;
+            std::thread::yield_now();
         }
     }
 
@@ -153,7 +163,10 @@ impl State {
         if is_round_over {
             self.in_round = 0;
             self.rounds_asked_for = self.rounds_asked_for.saturating_sub(1);
-            self.last_look_ms = shared.clock.now_ms();
+            // A file that is being read does not miss its hour.
+            if self.waiting.is_none() {
+                self.last_look_ms = shared.clock.now_ms();
+            }
         }
         let other_files = if is_round_over { self.remove_others(shared)? } else { 0 };
         let wait = if is_round_over { options.interval } else { options.file_interval };
