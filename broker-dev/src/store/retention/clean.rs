@@ -150,7 +150,8 @@ impl State {
     fn step(&mut self, shared: &Shared) -> Result<RetentionStep, StoreError> {
         shared.check_open()?;
         let options = &shared.options.retention;
-        let verdict = decide(options, &self.situation(shared));
+        let situation = self.situation(shared);
+        let verdict = decide(options, &situation);
         if let Some(is_full) = verdict.is_full
             && shared.retention.is_full.swap(is_full, Ordering::AcqRel) != is_full
         {
@@ -165,7 +166,8 @@ impl State {
             self.rounds_asked_for = self.rounds_asked_for.saturating_sub(1);
             // A file that is being read does not miss its hour.
             if self.waiting.is_none() {
-                self.last_look_ms = shared.clock.now_ms();
+                // Not the time by now: what lies between was not looked at.
+                self.last_look_ms = situation.now_ms;
             }
         }
         let other_files = if is_round_over { self.remove_others(shared)? } else { 0 };
