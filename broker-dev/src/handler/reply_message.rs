@@ -17,7 +17,7 @@ use super::send_check::{Check, TopicCache};
 use super::{Caller, shown};
 use crate::core::Core;
 use crate::reply::{Refusal, Reply};
-use crate::store::{Put, PutMessage};
+use crate::store::Put;
 
 /// The client that an answer is for.
 const REPLY_TO_CLIENT: &str = "REPLY_TO_CLIENT";
@@ -70,19 +70,7 @@ fn store(
     let Some(message) = check.messages.pop().filter(|_| core.config.store_replies) else {
         return Ok((None, admitted.queue_id));
     };
-    let (put, _) = core.put_one(PutMessage {
-        topic: &message.topic,
-        queue_id: message.queue_id,
-        flag: message.flag,
-        sys_flag: message.sys_flag,
-        born_timestamp: message.born_timestamp,
-        born_host: caller.peer.remote,
-        store_host: core.store_host,
-        reconsume_times: message.reconsume_times,
-        prepared_transaction_offset: 0,
-        body: &message.body,
-        properties: texts.get(message.properties).unwrap_or_default(),
-    })?;
+    let (put, _) = core.put_one(message.to_put(core, caller, &texts))?;
     Ok((Some(put), admitted.queue_id))
 }
 

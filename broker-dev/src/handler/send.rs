@@ -17,7 +17,7 @@ use super::send_reply::Stored;
 use crate::core::Core;
 use crate::reply::{Refusal, ReplyTo};
 use crate::server::Outgoing;
-use crate::store::{FlushMode, Put, PutMessage, StoreError};
+use crate::store::{FlushMode, Put, StoreError};
 
 /// Room for property strings that is kept between turns.
 const KEEP_TEXT_BYTES: usize = 256 * 1024;
@@ -93,22 +93,8 @@ fn put(
     if messages.is_empty() {
         return Ok(0);
     }
-    let messages: Vec<_> = messages
-        .iter()
-        .map(|message| PutMessage {
-            topic: &message.topic,
-            queue_id: message.queue_id,
-            flag: message.flag,
-            sys_flag: message.sys_flag,
-            born_timestamp: message.born_timestamp,
-            born_host: caller.peer.remote,
-            store_host: core.store_host,
-            reconsume_times: message.reconsume_times,
-            prepared_transaction_offset: 0,
-            body: &message.body,
-            properties: texts.get(message.properties.clone()).unwrap_or_default(),
-        })
-        .collect();
+    let messages: Vec<_> =
+        messages.iter().map(|message| message.to_put(core, caller, texts)).collect();
     let turn = core.store.put_runs(&messages, batches, puts)?;
     let bytes = puts.iter().map(|put| u64::from(put.length)).sum();
     core.statistics.stored(puts.len(), bytes);

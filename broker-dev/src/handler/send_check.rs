@@ -15,11 +15,13 @@ use oxmq::protocol::header::{SendFields, SendMessageRequestHeader};
 use oxmq::protocol::message::{batch, properties, sys_flag};
 use oxmq::protocol::names;
 
+use super::Caller;
 use super::later::{Later, Wish};
 use crate::core::Core;
 use crate::meta::groups::no_group;
 use crate::meta::topics::no_topic;
 use crate::reply::Refusal;
+use crate::store::PutMessage;
 
 /// From this release on a client's own limit of retries counts.
 const HONOURS_MAX_RETRIES: i32 = 121;
@@ -36,6 +38,30 @@ pub(super) struct Accepted<'a> {
     pub(super) body: Bytes,
     /// Where its property string stands in [`Check::texts`].
     pub(super) properties: Range<usize>,
+}
+
+impl Accepted<'_> {
+    /// The message for the store; `texts` holds its property string.
+    pub(super) fn to_put<'m>(
+        &'m self,
+        core: &Core,
+        caller: &Caller,
+        texts: &'m str,
+    ) -> PutMessage<'m> {
+        PutMessage {
+            topic: &self.topic,
+            queue_id: self.queue_id,
+            flag: self.flag,
+            sys_flag: self.sys_flag,
+            born_timestamp: self.born_timestamp,
+            born_host: caller.peer.remote,
+            store_host: core.store_host,
+            reconsume_times: self.reconsume_times,
+            prepared_transaction_offset: 0,
+            body: &self.body,
+            properties: texts.get(self.properties.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// A request whose messages were accepted.
